@@ -1,0 +1,382 @@
+"""What comes out of a case: the words of this project, as frozen dataclasses.
+
+A **case** is one study. An **image** is one volume or radiograph of it. A
+**bundle** (a network with its steps before and after) gives **predictions** (a
+class and its score), **segmentations** (a label map on the source's voxels),
+**findings** (one lesion each) and **measurements** (one number each). Everything
+a case has to say is in its **CaseReport**, which is case.json. Fields that a step
+fills which did not run are None.
+
+No identifier is in here: no name, date, UID or path (see `identity.py`).
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import TypeAdapter, ValidationError
+
+from diascope.errors import InputError
+
+Triple = tuple[float, float, float]
+BoxIJK = tuple[tuple[int, int, int], tuple[int, int, int]]
+
+FORMAT = 1
+"""Version of the output contract: what is in case.json and how OUT is laid out."""
+
+CaseStatus = Literal["done", "nothing_to_do", "failed"]
+Trust = Literal["supported", "doubtful", "unsupported", "unchecked"]
+ConfidenceKind = Literal["calibrated", "raw", "none"]
+SpaceKind = Literal["grid", "pixels", "index"]
+
+
+@dataclass(frozen=True, slots=True)
+class ImageFacts:
+    """What may be known of a patient and an acquisition without knowing who it is.
+
+    Kept for the choice of series and for the audit. Spelling is normalised
+    (manufacturer `SIEMENS`, sex `M`, `F` or `O`). None where the source is silent.
+
+    Attributes:
+        modality: DICOM modality (CT, MR, DX, ...).
+        body_part: BodyPartExamined, upper case.
+        sex: `M`, `F` or `O`.
+        age_years: Whole years as text, 90 and over as `90+`.
+        ethnic_group: As in the source, lower case.
+        manufacturer: Upper case, known spellings made one.
+        scanner_model: ManufacturerModelName.
+        site_key: Keyed hash of the institution.
+        field_strength_t: Of the magnet, in tesla.
+        kvp: Peak tube voltage in kV.
+        slice_thickness_mm: Nominal thickness.
+        kernel: Convolution kernel.
+        view: ViewPosition of a radiograph.
+        plane: `axial`, `coronal`, `sagittal` or `oblique`.
+        sequence: `scanning_sequence/sequence_variant`, such as `SE/SK`.
+        contrast: Whether a contrast agent is recorded.
+        repetition_time_ms: TR.
+        echo_time_ms: TE.
+        inversion_time_ms: TI.
+        flip_angle_deg: Flip angle.
+        b_value_s_per_mm2: Diffusion weighting.
+        image_type: The values of ImageType.
+        days_since_first: Days since the patient's first study in this run.
+        patient_key: Keyed hash of the patient.
+        burned_in: Whether text may be burned into the pixels.
+        extra: Facts that were allow-listed, and those of a manifest or BIDS table.
+    """
+
+    modality: str | None = None
+    body_part: str | None = None
+    sex: Literal["M", "F", "O"] | None = None
+    age_years: str | None = None
+    ethnic_group: str | None = None
+    manufacturer: str | None = None
+    scanner_model: str | None = None
+    site_key: str | None = None
+    field_strength_t: float | None = None
+    kvp: float | None = None
+    slice_thickness_mm: float | None = None
+    kernel: str | None = None
+    view: str | None = None
+    plane: Literal["axial", "coronal", "sagittal", "oblique"] | None = None
+    sequence: str | None = None
+    contrast: bool | None = None
+    repetition_time_ms: float | None = None
+    echo_time_ms: float | None = None
+    inversion_time_ms: float | None = None
+    flip_angle_deg: float | None = None
+    b_value_s_per_mm2: float | None = None
+    image_type: tuple[str, ...] = ()
+    days_since_first: int | None = None
+    patient_key: str | None = None
+    burned_in: Literal["yes", "no", "unknown"] | None = None
+    extra: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ImageRecord:
+    """One image of a case, chosen for a bundle or not.
+
+    Attributes:
+        image_id: Keyed id.
+        facts: What is known of it.
+        space: Kind of its geometry.
+        shape: Voxels along i, j, k; None if the image was never decoded.
+        spacing_mm: On a Grid three numbers, on a PixelGrid two; else None.
+        axcodes: Patient directions of i, j, k on a Grid, such as LPS.
+        is_sheared: Gantry tilt; None off a Grid.
+        files: How many input files it was made of.
+        chosen_for: Bundles that were given this image.
+        not_chosen: One sentence per bundle that was not, `bundle: reason`.
+        notes: What a reader should know: resampled, detector spacing, repaired header.
+        stored: File below the case folder that holds the image as the reviewer sees it.
+        display_window: (centre, width) to show it with.
+        is_inverted: Low numbers are bright (MONOCHROME1).
+    """
+
+    image_id: str
+    facts: ImageFacts
+    space: SpaceKind | None = None
+    shape: tuple[int, int, int] | None = None
+    spacing_mm: tuple[float, ...] | None = None
+    axcodes: str | None = None
+    is_sheared: bool | None = None
+    files: int = 1
+    chosen_for: tuple[str, ...] = ()
+    not_chosen: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+    stored: str | None = None
+    display_window: tuple[float, float] | None = None
+    is_inverted: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Label:
+    """A structure that a bundle may draw.
+
+    Attributes:
+        value: Its number in the label map, from 1.
+        name: Its name, snake_case.
+        colour: `#rrggbb`.
+    """
+
+    value: int
+    name: str
+    colour: str
+
+
+@dataclass(frozen=True, slots=True)
+class Segmentation:
+    """A label map that was written beside case.json.
+
+    Attributes:
+        bundle: Who drew it.
+        image_id: The image whose voxels it lies on.
+        file: Path below the case folder.
+        labels: Every label the bundle may draw, also those that were not found.
+        reached_border: Names of labels that touch the border of the image: cut off.
+    """
+
+    bundle: str
+    image_id: str
+    file: str
+    labels: tuple[Label, ...]
+    reached_border: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Measurement:
+    """One number; a row of measurements.csv.
+
+    Attributes:
+        image_id: The image it was measured on.
+        bundle: Who drew what was measured.
+        subject: Label or finding.
+        quantity: Such as `volume` or `mean_intensity`.
+        value: The number; None where it is not defined (the mean of no voxels).
+        unit: `mm3`, `voxel`, `HU`, `1` (no unit), `source` (the image's own).
+    """
+
+    image_id: str
+    bundle: str
+    subject: str
+    quantity: str
+    value: float | None
+    unit: str
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One lesion or other thing found, with its place.
+
+    Attributes:
+        finding_id: Unique in the case, such as `flair_glioma_detection-1`.
+        bundle: Who found it.
+        image_id: Where.
+        label: What.
+        score: 0..1, the network's own; see `confidence_kind` of the report.
+        box_ijk: ((i0, j0, k0), (i1, j1, k1)), half-open: the second is outside.
+        centre_ras_mm: On a Grid only, like all in mm.
+        box_ras_mm: Corners of the axis-aligned box that holds it, RAS mm.
+        volume_mm3: Of its voxels.
+        longest_diameter_mm: In the plane of the slices.
+        longest_ends_ras_mm: The end points of that diameter.
+        perpendicular_diameter_mm: At right angles to it, in the same slice.
+        perpendicular_ends_ras_mm: The end points of that diameter.
+        size_voxels: Number of its voxels, everywhere.
+    """
+
+    finding_id: str
+    bundle: str
+    image_id: str
+    label: str
+    score: float
+    box_ijk: BoxIJK
+    centre_ras_mm: Triple | None = None
+    box_ras_mm: tuple[Triple, Triple] | None = None
+    volume_mm3: float | None = None
+    longest_diameter_mm: float | None = None
+    longest_ends_ras_mm: tuple[Triple, Triple] | None = None
+    perpendicular_diameter_mm: float | None = None
+    perpendicular_ends_ras_mm: tuple[Triple, Triple] | None = None
+    size_voxels: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Prediction:
+    """A class and its score, for an image or for one slice of it.
+
+    Attributes:
+        bundle: Who says so.
+        image_id: Of what.
+        target: The class.
+        score: 0..1.
+        slice_k: The slice, where the network judges slices; else None.
+        conformal_set: Classes that a calibrated promise of coverage keeps open.
+    """
+
+    bundle: str
+    image_id: str
+    target: str
+    score: float
+    slice_k: int | None = None
+    conformal_set: tuple[str, ...] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One question asked of a result, and the answer.
+
+    Attributes:
+        name: Such as `depends_on_weights`.
+        passed: None where it could not be answered.
+        value: The number behind it.
+        reason: In words.
+    """
+
+    name: str
+    passed: bool | None
+    value: float | None
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class HeatmapRecord:
+    """A heatmap that was written beside case.json, and whether to trust it."""
+
+    bundle: str
+    image_id: str
+    target: str
+    method: str
+    file: str
+    raw_range: tuple[float, float]
+    has_positive_evidence: bool
+    trust: Trust
+    trust_reason: str
+    checks: tuple[Check, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class BundleStamp:
+    """Which network it was.
+
+    Attributes:
+        name: Folder name under models/.
+        version: Of its metadata.
+        sha256: Digest over all its files.
+        licence: In words.
+        research_only: Its data or licence forbid anything else.
+    """
+
+    name: str
+    version: str
+    sha256: str
+    licence: str
+    research_only: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """Why a case has no result.
+
+    Attributes:
+        code: Stable short name of the problem.
+        reason: What was seen and what was expected.
+        cure: What to do.
+    """
+
+    code: str
+    reason: str
+    cure: str
+
+
+@dataclass(frozen=True, slots=True)
+class CaseReport:
+    """Everything a case has to say. No clock is in it: the same input gives the same bytes.
+
+    Attributes:
+        case_id: Keyed id of the study.
+        status: `nothing_to_do` is a study that fits no network; no error.
+        images: Every image of the case, chosen or not.
+        bundles: Which networks ran.
+        segmentations: Label maps.
+        measurements: Numbers.
+        findings: Lesions; None if no bundle looks for any.
+        predictions: Classes; None if no bundle classifies.
+        heatmaps: None if nothing was explained.
+        checks: Of the case as a whole; None if none ran.
+        confidence: 0..1, of the least certain bundle.
+        confidence_kind: A raw one promises nothing.
+        out_of_distribution: How far from the bundle's reference; None if unknown.
+        review_first: Whether a reader should see this case early, and why not empty.
+        review_reasons: In words.
+        failure: Why it failed.
+        config_sha256: Of the run's settings.
+        diascope_version: Who wrote this.
+        format: Version of the output contract.
+    """
+
+    case_id: str
+    status: CaseStatus
+    images: tuple[ImageRecord, ...] = ()
+    bundles: tuple[BundleStamp, ...] = ()
+    segmentations: tuple[Segmentation, ...] | None = None
+    measurements: tuple[Measurement, ...] | None = None
+    findings: tuple[Finding, ...] | None = None
+    predictions: tuple[Prediction, ...] | None = None
+    heatmaps: tuple[HeatmapRecord, ...] | None = None
+    checks: tuple[Check, ...] | None = None
+    confidence: float | None = None
+    confidence_kind: ConfidenceKind = "none"
+    out_of_distribution: float | None = None
+    review_first: bool | None = None
+    review_reasons: tuple[str, ...] = ()
+    failure: Failure | None = None
+    config_sha256: str = ""
+    diascope_version: str = ""
+    format: int = FORMAT
+
+    def __post_init__(self) -> None:
+        """Refuse a failure without a reason, and a reason without a failure."""
+        if (self.status == "failed") != (self.failure is not None):
+            raise InputError(f"a case that is {self.status} has failure {self.failure}")
+
+    def to_json(self) -> str:
+        """Write the report as case.json holds it, keys in the order of the fields."""
+        return _REPORT.dump_json(self, indent=1).decode() + "\n"
+
+
+def read_report(path: Path) -> CaseReport:
+    """Read a case.json.
+
+    Raises:
+        InputError: The file is not a CaseReport of this format.
+    """
+    try:
+        return _REPORT.validate_json(path.read_bytes())
+    except (OSError, ValidationError) as error:
+        raise InputError(f"{path.name} is not a case report: {type(error).__name__}", code="bad_report") from None
+
+
+_REPORT: TypeAdapter[Any] = TypeAdapter(CaseReport)
