@@ -374,9 +374,10 @@ def read_report(path: Path) -> CaseReport:
         InputError: The file is not a CaseReport of this format.
     """
     try:
-        return _REPORT.validate_json(path.read_bytes())
+        report: CaseReport = _REPORT.validate_json(path.read_bytes())
     except (OSError, ValidationError) as error:
         raise InputError(f"{path.name} is not a case report: {type(error).__name__}", code="bad_report") from None
+    return report
 
 
 _REPORT: TypeAdapter[Any] = TypeAdapter(CaseReport)

@@ -88,7 +88,8 @@ class Grid:
         Returns:
             (n, 3) points in RAS mm.
         """
-        return index_ijk @ self.affine[:3, :3].T + self.affine[:3, 3]
+        points_ras_mm: NDArray[np.float64] = index_ijk @ self.affine[:3, :3].T + self.affine[:3, 3]
+        return points_ras_mm
 
     def to_ijk(self, point_ras_mm: NDArray[np.float64]) -> NDArray[np.float64]:
         """Take patient coordinates to voxel indices.
@@ -100,7 +101,8 @@ class Grid:
             (n, 3) voxel indices, not rounded, possibly outside the image.
         """
         inverse = np.linalg.inv(self.affine)
-        return point_ras_mm @ inverse[:3, :3].T + inverse[:3, 3]
+        found_ijk: NDArray[np.float64] = point_ras_mm @ inverse[:3, :3].T + inverse[:3, 3]
+        return found_ijk
 
     def corners_ras_mm(self) -> NDArray[np.float64]:
         """Find the centres of the eight corner voxels.
@@ -112,7 +114,8 @@ class Grid:
         return self.to_ras_mm(ends.reshape(3, 8).T)
 
     def _directions(self) -> NDArray[np.float64]:
-        return self.affine[:3, :3] / np.linalg.norm(self.affine[:3, :3], axis=0)
+        unit: NDArray[np.float64] = self.affine[:3, :3] / np.linalg.norm(self.affine[:3, :3], axis=0)
+        return unit
 
 
 @dataclass(frozen=True, slots=True)

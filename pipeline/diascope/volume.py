@@ -57,7 +57,9 @@ class ColourImage:
     def __post_init__(self) -> None:
         """Refuse anything but 8-bit RGB that fills the space."""
         if self.data.dtype != np.uint8 or self.data.shape != (*self.space.shape, 3):
-            raise InputError(f"a colour image must be uint8 {(*self.space.shape, 3)}, got {self.data.dtype} {self.data.shape}")
+            raise InputError(
+                f"a colour image must be uint8 {(*self.space.shape, 3)}, got {self.data.dtype} {self.data.shape}"
+            )
 
 
 @dataclass(frozen=True, slots=True, eq=False)

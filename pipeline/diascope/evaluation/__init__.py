@@ -1,0 +1,1 @@
+"""Metrics, calibration, conformal, fairness, drift: sees results and features, never models."""

@@ -1,0 +1,1 @@
+"""run/case.py is the main path; around it batch, ledger, engines, tracking and report."""

@@ -1,0 +1,1 @@
+"""Fine-tune a bundle, or train it from scratch, from a manifest."""
