@@ -1,0 +1,155 @@
+"""Which networks there are, and what they say of themselves; no torch in here.
+
+Bundles are looked for in `models.dir`, `$DIASCOPE_MODELS`, the user's data folder and
+the ones that come with the package, in this order; the first of a name wins.
+"""
+
+import difflib
+import json
+import os
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+from typing import Annotated, Literal
+
+import platformdirs
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from diascope.bundles.lock import verify_bundle
+from diascope.errors import BundleError
+from diascope.findings import BundleStamp, Label
+from diascope.geometry import Need
+
+METADATA = Path("configs") / "metadata.json"
+LOCK = "bundles.lock"
+
+_FALLBACK_COLOUR = "#e6a817"
+
+
+class DiascopeBlock(BaseModel):
+    """The `diascope` block of a bundle's metadata.json."""
+
+    model_config = ConfigDict(frozen=True, extra="allow", use_attribute_docstrings=True)
+
+    format: Literal[1] = 1
+    """Version of this block."""
+
+    task: Literal["segment", "classify", "detect"]
+    """The question the network answers."""
+
+    needs: Need
+    """What it asks of an image's geometry."""
+
+    labels: dict[Annotated[int, Field(ge=1)], str]
+    """Name of each label value; 0 is background."""
+
+    colours: dict[str, str] = {}
+    """`#rrggbb` of a label's name."""
+
+    activation: Literal["softmax", "sigmoid"] = "softmax"
+    """What turns the network's numbers into probabilities."""
+
+    licence: str
+    """Of the weights."""
+
+    research_only: bool = False
+    """The data or the licence forbid clinical or commercial use."""
+
+    citations: tuple[str, ...] = ()
+    """What to cite."""
+
+    modality: tuple[str, ...] = ()
+    """DICOM modalities the network was made for."""
+
+
+@dataclass(frozen=True, slots=True)
+class BundleInfo:
+    """A bundle on disk, not loaded.
+
+    Attributes:
+        name: Of its folder.
+        folder: Where it lies.
+        version: Of its metadata.
+        description: One sentence.
+        block: What diascope needs to know.
+        sha256: Digest over its files; empty until it was verified.
+    """
+
+    name: str
+    folder: Path
+    version: str
+    description: str
+    block: DiascopeBlock
+    sha256: str = ""
+
+    @property
+    def labels(self) -> tuple[Label, ...]:
+        """Everything the network may draw or name, by value."""
+        return tuple(
+            Label(value, name, self.block.colours.get(name, _FALLBACK_COLOUR))
+            for value, name in sorted(self.block.labels.items())
+        )
+
+    @property
+    def stamp(self) -> BundleStamp:
+        """What a report says of it."""
+        return BundleStamp(self.name, self.version, self.sha256, self.block.licence, self.block.research_only)
+
+
+def search_path(models_dir: Path | None = None) -> tuple[Path, ...]:
+    """List the folders in which bundles are looked for, first wins."""
+    checkout = Path(__file__).resolve().parents[3] / "models"
+    packaged = checkout if checkout.is_dir() else Path(str(resources.files("diascope"))) / "_models"
+    named = os.environ.get("DIASCOPE_MODELS")
+    users = platformdirs.user_data_path("diascope") / "models"
+    return tuple(folder for folder in (models_dir, Path(named) if named else None, users, packaged) if folder)
+
+
+def list_bundles(models_dir: Path | None = None) -> tuple[BundleInfo, ...]:
+    """Find every bundle, by name."""
+    found: dict[str, BundleInfo] = {}
+    for root in search_path(models_dir):
+        for metadata in sorted(root.glob(f"*/{METADATA}")):
+            folder = metadata.parents[1]
+            if folder.name not in found:
+                found[folder.name] = read_bundle(folder)
+    return tuple(found[name] for name in sorted(found))
+
+
+def find_bundle(name: str, models_dir: Path | None = None) -> BundleInfo:
+    """Find a bundle by its name, or by the path of its folder, and check it against its lock.
+
+    Raises:
+        BundleError: There is none of that name, or its files are not the ones that were locked.
+    """
+    if (Path(name) / METADATA).is_file():
+        return _verified(read_bundle(Path(name).resolve()))
+    for root in search_path(models_dir):
+        if (root / name / METADATA).is_file():
+            return _verified(read_bundle(root / name))
+    names = [bundle.name for bundle in list_bundles(models_dir)]
+    near = difflib.get_close_matches(name, names, n=1)
+    hint = f"did you mean {near[0]}?" if near else f"there are: {', '.join(names) or 'none'}"
+    raise BundleError(f"there is no bundle named {name}", hint=hint)
+
+
+def read_bundle(folder: Path) -> BundleInfo:
+    """Read what a bundle says of itself, without trusting its files yet.
+
+    Raises:
+        BundleError: Its metadata.json is missing, or is no description diascope can use.
+    """
+    try:
+        metadata = json.loads((folder / METADATA).read_text(encoding="utf-8"))
+        block = DiascopeBlock.model_validate(metadata["diascope"])
+        return BundleInfo(folder.name, folder, str(metadata["version"]), str(metadata.get("description", "")), block)
+    except (OSError, ValueError, KeyError) as error:
+        detail = "; ".join(
+            f"{'.'.join(map(str, problem['loc']))}: {problem['msg']}" for problem in error.errors()
+        ) if isinstance(error, ValidationError) else f"{type(error).__name__} {error}"
+        raise BundleError(f"bundle {folder.name}: metadata.json does not describe it for diascope: {detail}") from None
+
+
+def _verified(bundle: BundleInfo) -> BundleInfo:
+    digest = verify_bundle(bundle.folder, bundle.folder.parent / LOCK)
+    return BundleInfo(bundle.name, bundle.folder, bundle.version, bundle.description, bundle.block, digest)

@@ -1,0 +1,170 @@
+"""A bundle made ready to run: its network, its own steps before it, and its inferer.
+
+Everything is built from the bundle's inference.json by MONAI's ConfigParser, after the
+bundle's files were found to be the locked ones: a MONAI config is a program. Its reader
+(LoadImaged) is left out, because diascope's has read the image already.
+"""
+
+import functools
+import json
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from monai.bundle import ConfigParser
+from monai.data import MetaTensor
+from monai.utils import MetaKeys, SpaceKeys
+from numpy.typing import NDArray
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+
+from diascope.bundles.find import BundleInfo
+from diascope.errors import BundleError, PipelineError
+from diascope.geometry import affine_of
+from diascope.volume import Volume
+
+INFERENCE = Path("configs") / "inference.json"
+WEIGHTS = Path("models") / "model.safetensors"
+
+Inferer = Callable[[torch.Tensor, Callable[[torch.Tensor], torch.Tensor]], torch.Tensor]
+Preprocessing = Callable[[dict[str, Any]], dict[str, Any]]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class OpenNetwork:
+    """A network with its weights on a device, and how its windows are run.
+
+    Attributes:
+        network: In evaluation mode, without gradients.
+        inferer: Takes (1, c, i, j, k) and the network, gives (1, classes, i, j, k).
+        device: Where the network is.
+    """
+
+    network: torch.nn.Module
+    inferer: Inferer
+    device: torch.device
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class NetworkInput:
+    """An image as a network wants it.
+
+    Attributes:
+        data: (c, x, y, z) float32.
+        affine: (4, 4) float64; takes a voxel of data to where the source's affine
+            would take it (RAS mm on a Grid, source voxels elsewhere).
+    """
+
+    data: NDArray[np.float32]
+    affine: NDArray[np.float64]
+
+
+def prepare_input(bundle: BundleInfo, volume: Volume) -> NetworkInput:
+    """Run a bundle's own preprocessing on an image.
+
+    Args:
+        bundle: A verified bundle.
+        volume: The image; a sheared one must have been straightened.
+
+    Raises:
+        BundleError: A step of the bundle failed on it.
+    """
+    steps = _preprocessing(bundle.folder, bundle.sha256)
+    try:
+        prepared = steps({"image": _as_loaded(volume)})["image"]
+    except PipelineError:
+        raise
+    except Exception as error:  # noqa: BLE001 - a bundle's steps may raise anything; the case is named, the batch goes on
+        raise BundleError(
+            f"bundle {bundle.name}: its preprocessing failed on an image of shape {volume.data.shape}: {_cause(error)}",
+            hint="check that the image is of the kind the bundle was made for (`diascope models info`)",
+        ) from error
+    affine = prepared.affine if isinstance(prepared, MetaTensor) else torch.eye(4)
+    data = torch.as_tensor(prepared).to(torch.float32).numpy()
+    return NetworkInput(np.ascontiguousarray(data), affine.to(torch.float64).numpy())
+
+
+@functools.lru_cache(maxsize=4)
+def open_network(folder: Path, sha256: str, device: str) -> OpenNetwork:
+    """Build a bundle's network, load its weights without pickle, and put it on a device.
+
+    Args:
+        folder: Of a verified bundle.
+        sha256: Its digest: another one is another network.
+        device: As torch spells it.
+
+    Raises:
+        BundleError: The config does not build, or the weights do not fit the network.
+    """
+    del sha256  # part of the cache's key only
+    with _bundle_errors(folder.name):
+        parser = _parser(folder, device)
+        network = parser.get_parsed_content("network_def")
+        network.load_state_dict(load_file(folder / WEIGHTS), strict=True)
+        inferer = parser.get_parsed_content("inferer")
+    network = network.to(torch.device(device), torch.float32).eval().requires_grad_(False)
+    return OpenNetwork(network, inferer, torch.device(device))
+
+
+@functools.lru_cache(maxsize=8)
+def _preprocessing(folder: Path, sha256: str) -> Preprocessing:
+    del sha256  # part of the cache's key only
+    with _bundle_errors(folder.name):
+        steps: Preprocessing = _parser(folder, "cpu").get_parsed_content("preprocessing")
+    return steps
+
+
+def _parser(folder: Path, device: str) -> ConfigParser:
+    config = json.loads((folder / INFERENCE).read_text(encoding="utf-8"))
+    config.update(bundle_root=str(folder), device=f"$torch.device('{device}')")
+    config["preprocessing"]["transforms"] = list(_without_loader(config["preprocessing"]["transforms"]))
+    parser = ConfigParser(config)
+    parser.parse()
+    return parser
+
+
+def _without_loader(transforms: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    for step in transforms:
+        if step.get("_target_") not in {"LoadImaged", "LoadImage"}:
+            yield step
+        elif step.get("ensure_channel_first"):
+            yield {"_target_": "EnsureChannelFirstd", "keys": step["keys"]}
+
+
+def _as_loaded(volume: Volume) -> MetaTensor:
+    """Give the image the keys that MONAI's LoadImage gives it, so that every transform knows its way."""
+    affine = torch.from_numpy(np.array(affine_of(volume.space), dtype=np.float64))
+    meta = {
+        MetaKeys.AFFINE: affine,
+        MetaKeys.ORIGINAL_AFFINE: affine.clone(),
+        MetaKeys.SPATIAL_SHAPE: np.array(volume.data.shape),
+        MetaKeys.ORIGINAL_CHANNEL_DIM: float("nan"),
+        MetaKeys.SPACE: SpaceKeys.RAS,
+        "filename_or_obj": volume.image_id,
+    }
+    data = torch.from_numpy(np.ascontiguousarray(volume.data, dtype=np.float32))
+    return MetaTensor(data, affine=affine, meta=meta)
+
+
+@contextmanager
+def _bundle_errors(name: str) -> Iterator[None]:
+    try:
+        # MONAI warns at each `_target_` that a config can execute code. It is
+        # right, and it is why the digest was checked before.
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    except (OSError, SafetensorError, RuntimeError, KeyError, TypeError, ValueError, AttributeError) as error:
+        raise BundleError(f"bundle {name} cannot be built: {_cause(error)}") from error
+
+
+def _cause(error: BaseException) -> str:
+    while error.__cause__ is not None:
+        error = error.__cause__
+    first_line = (str(error).splitlines() or [""])[0]
+    return f"{type(error).__name__}: {first_line[:200]}"

@@ -1,0 +1,76 @@
+"""What a report says of the images of a case, chosen or not, and what a reader should doubt."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from diascope.findings import CaseReport, ImageRecord, SpaceKind
+from diascope.geometry import Grid, IndexGrid, PixelGrid, Space
+from diascope.io.selection import Choice
+from diascope.io.series import Series
+from diascope.volume import Volume
+
+_KINDS: dict[type, SpaceKind] = {Grid: "grid", PixelGrid: "pixels", IndexGrid: "index"}
+
+
+def image_file(image_id: str) -> Path:
+    """Where an image lies below the folder of its case."""
+    return Path("images") / f"{image_id}.nii.gz"
+
+
+def record_images(
+    series: Sequence[Series], choices: Sequence[Choice], volumes: Mapping[str, Volume], *, stored: bool
+) -> tuple[ImageRecord, ...]:
+    """Describe every image of a case.
+
+    Args:
+        series: All images of the study.
+        choices: What each network was given, and why not the others.
+        volumes: The images that were decoded, by image_id.
+        stored: Whether decoded images are written beside the report.
+    """
+    return tuple(_record(one, choices, volumes.get(one.image_id), stored=stored) for one in series)
+
+
+def doubts(report: CaseReport) -> tuple[str, ...]:
+    """Say in words why somebody should look at this case early; empty where nothing stands out."""
+    reasons = []
+    for drawn in report.segmentations or ():
+        sizes = [
+            number.value or 0
+            for number in report.measurements or ()
+            if number.quantity == "volume" and (number.bundle, number.image_id) == (drawn.bundle, drawn.image_id)
+        ]
+        if not any(sizes):
+            reasons.append(f"{drawn.bundle} drew nothing")
+        if drawn.reached_border:
+            reasons.append(f"{drawn.bundle}: {', '.join(drawn.reached_border)} cut off by the border of the image")
+    return tuple(reasons)
+
+
+def _record(series: Series, choices: Sequence[Choice], volume: Volume | None, *, stored: bool) -> ImageRecord:
+    space: Space | None = volume.space if volume is not None else series.space
+    return ImageRecord(
+        image_id=series.image_id,
+        facts=series.facts,
+        space=_KINDS[type(space)] if space is not None else None,
+        shape=space.shape if space is not None else None,
+        spacing_mm=_spacing_mm(space),
+        axcodes=space.axcodes if isinstance(space, Grid) else None,
+        is_sheared=space.is_sheared if isinstance(space, Grid) else None,
+        files=len(series.files),
+        chosen_for=tuple(choice.bundle for choice in choices if series in choice.chosen),
+        not_chosen=tuple(
+            f"{choice.bundle}: {reason}" for choice in choices for image_id, reason in choice.why_not if image_id == series.image_id
+        ),
+        notes=series.notes,
+        stored=str(image_file(series.image_id)) if stored and volume is not None else None,
+        display_window=volume.display_window if volume is not None else None,
+        is_inverted=volume is not None and volume.is_inverted,
+    )
+
+
+def _spacing_mm(space: Space | None) -> tuple[float, ...] | None:
+    if isinstance(space, Grid):
+        # Rounded to the nanometre: the last digits are noise of the square root.
+        return tuple(round(step, 6) for step in space.spacing_mm)
+    return space.spacing_mm if isinstance(space, PixelGrid) else None

@@ -1,0 +1,65 @@
+"""The settings of a run: what a yaml in configs/ may say."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from diascope.config import Settings
+from diascope.io.reader import IngestSettings
+from diascope.io.selection import SelectRule
+from diascope.run.tracking_settings import TrackingSettings
+
+Precision = Literal["auto", "float32", "bfloat16", "float16"]
+
+
+class BundleUse(Settings):
+    """One network of a run, and which images it is given."""
+
+    name: str
+    """Folder name of the bundle, or a path to it."""
+
+    select: SelectRule = SelectRule()
+    """Which images of a study it wants."""
+
+
+class IdentitySettings(Settings):
+    """The key of the ids."""
+
+    key_file: Path | None = None
+    """64 hexadecimal digits; made in the user's config folder where not set."""
+
+
+class ModelsSettings(Settings):
+    """Where bundles are looked for."""
+
+    dir: Path | None = None
+    """Looked in first, before $DIASCOPE_MODELS, the user's folder and the packaged ones."""
+
+
+class RunConfig(Settings):
+    """Everything a run can be told."""
+
+    bundles: Annotated[tuple[BundleUse, ...], Field(min_length=1)]
+    """The networks, in the order in which they run."""
+
+    device: str = "auto"
+    """auto, cpu, cuda or cuda:N."""
+
+    precision: Precision = "auto"
+    """auto is float16 on a card, float32 on the CPU."""
+
+    store_images: bool = True
+    """Write each image that was given to a network as NIfTI, for the viewer."""
+
+    ingest: IngestSettings = IngestSettings()
+    """How files become images."""
+
+    identity: IdentitySettings = IdentitySettings()
+    """The key of the ids."""
+
+    models: ModelsSettings = ModelsSettings()
+    """Where bundles are looked for."""
+
+    tracking: TrackingSettings = TrackingSettings()
+    """Where MLflow is, and what may go there."""
