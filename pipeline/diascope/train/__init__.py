@@ -1,1 +1,1 @@
-"""Fine-tune a bundle, or train it from scratch, from a manifest."""
+"""Training: from a manifest and a config to a bundle that MONAI can run, too."""

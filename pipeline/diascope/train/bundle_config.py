@@ -1,0 +1,97 @@
+"""A bundle's own inference config: written once, and used by the training itself.
+
+Training, the bundle under stock MONAI and the bundle in our pipeline run the
+very same preprocessing, because there is one description of it.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from monai.bundle import ConfigParser
+from monai.transforms import Compose
+
+from diascope.train.components import bundle_inferer, bundle_network, bundle_preprocessing
+from diascope.train.settings import TrainConfig
+
+
+def inference_config(config: TrainConfig) -> dict[str, Any]:
+    """Write configs/inference.json: stock MONAI components only."""
+    steps = bundle_preprocessing(config.preprocessing)
+    return {
+        "imports": ["$import glob", "$import os", "$import safetensors.torch", "$import torch"],
+        "bundle_root": ".",
+        "input_dir": "$@bundle_root + '/input'",
+        "output_dir": "$@bundle_root + '/eval'",
+        "output_ext": ".nii.gz",
+        "datalist": "$[{'image': path} for path in sorted(glob.glob(os.path.join(@input_dir, '*.nii*')))]",
+        "device": "$torch.device('cuda:0' if torch.cuda.is_available() else 'cpu')",
+        "network_def": bundle_network(config.network),
+        "network": "$@network_def.to(@device)",
+        "preprocessing": {
+            "_target_": "Compose",
+            "transforms": [
+                {"_target_": "LoadImaged", "keys": "image", "image_only": True},
+                {"_target_": "EnsureChannelFirstd", "keys": "image"},
+                *steps,
+                {"_target_": "EnsureTyped", "keys": "image", "dtype": "$torch.float32"},
+            ],
+        },
+        "dataset": {"_target_": "Dataset", "data": "@datalist", "transform": "@preprocessing"},
+        "dataloader": {
+            "_target_": "DataLoader",
+            "dataset": "@dataset",
+            "batch_size": 1,
+            "shuffle": False,
+            "num_workers": 0,
+        },
+        "inferer": bundle_inferer(config.inferer),
+        "postprocessing": {
+            "_target_": "Compose",
+            "transforms": [
+                {"_target_": "Activationsd", "keys": "pred", "softmax": True},
+                {
+                    "_target_": "Invertd",
+                    "keys": "pred",
+                    "transform": "@preprocessing",
+                    "orig_keys": "image",
+                    "nearest_interp": False,
+                    "to_tensor": True,
+                },
+                {"_target_": "AsDiscreted", "keys": "pred", "argmax": True},
+                {
+                    "_target_": "SaveImaged",
+                    "keys": "pred",
+                    "output_dir": "@output_dir",
+                    "output_ext": "@output_ext",
+                    "output_dtype": "$'uint8'",
+                    "output_postfix": "seg",
+                    "resample": False,
+                    "print_log": False,
+                },
+            ],
+        },
+        "checkpointloader": "$safetensors.torch.load_file(@bundle_root + '/models/model.safetensors')",
+        # Weights may be stored as float16; load_state_dict casts them to the network's float32.
+        "initialize": ["$@network.load_state_dict(@checkpointloader)"],
+        "evaluator": {
+            "_target_": "SupervisedEvaluator",
+            "device": "@device",
+            "val_data_loader": "@dataloader",
+            "network": "@network",
+            "inferer": "@inferer",
+            "postprocessing": "@postprocessing",
+        },
+        "run": ["$@evaluator.run()"],
+    }
+
+
+def preprocessing_after_reading(written: Mapping[str, Any]) -> Compose:
+    """Build a bundle's preprocessing without its reader, for images that are read already."""
+    parser = ConfigParser(dict(written))
+    everything: Compose = parser.get_parsed_content("preprocessing")
+    return Compose(everything.transforms[2:])
+
+
+def built_inferer(written: Mapping[str, Any]) -> Any:
+    """Build a bundle's inferer."""
+    return ConfigParser(dict(written)).get_parsed_content("inferer")

@@ -1,0 +1,287 @@
+"""What a training is told: pydantic models, of which configs/train_*.yaml are the spelling."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
+
+from diascope.config import Settings, parse_settings, read_yaml
+
+Fraction = Annotated[float, Field(ge=0, le=1)]
+
+
+class Component(Settings):
+    """A component by its name in one of our tables, with its arguments."""
+
+    name: str
+    """Name in the table; never a dotted path."""
+
+    args: dict[str, Any] = {}
+    """Keyword arguments, as the component's own documentation names them."""
+
+
+class LabelSettings(Settings):
+    """One label of the mask: its name, its colour and what it is made of."""
+
+    name: str
+    """Snake-case name, as it will stand in measurements.csv."""
+
+    colour: Annotated[str, Field(pattern=r"^#[0-9a-f]{6}$")]
+    """Colour of overlays."""
+
+    source_values: tuple[int, ...] = ()
+    """Values in the source's label files that become this label; empty: the label's own number."""
+
+
+class BundleSettings(Settings):
+    """What the bundle says about itself."""
+
+    name: Annotated[str, Field(pattern=r"^[a-z0-9_]+$")]
+    """Folder name under models/."""
+
+    version: str = "0.1.0"
+    """Version of the bundle."""
+
+    title: str
+    """One line for lists."""
+
+    needs: Literal["grid", "pixels", "index"]
+    """The least geometry an image must have."""
+
+    labels: tuple[LabelSettings, ...]
+    """Foreground labels; the first is value 1 of the mask."""
+
+    modality: tuple[str, ...] = ("MR",)
+    """DICOM modalities the network was made for."""
+
+    licence: str
+    """Licence of the weights."""
+
+    research_only: bool
+    """Whether the licence of the data allows research only."""
+
+    citations: tuple[str, ...]
+    """Works to cite with results."""
+
+    intended_use: str
+    """What the network is for, in a sentence or two."""
+
+    limits: tuple[str, ...]
+    """What it cannot do, what it was never shown."""
+
+    data_statement: str
+    """Where the data come from, under which licence, and how they were split."""
+
+
+class ContrastSettings(Settings):
+    """Mean intensity of tissues in one MR contrast, between 0 and 1."""
+
+    name: str
+    """For example t1."""
+
+    mean_of_value: dict[int, Fraction]
+    """Mean by value of the label file; tissues not named get a random one."""
+
+
+class SynthesisSettings(Settings):
+    """How images are synthesised from label maps (Billot et al., SynthSeg, MedIA 2023)."""
+
+    kind: Literal["synthesis"]
+    """Tells the kinds of data source apart."""
+
+    tissue_labels: str
+    """Csv below the data root: a value of the label files per line."""
+
+    tissue_classes: str
+    """Csv below the data root: the tissue class of the value on the same line."""
+
+    mirrored_values: dict[int, int] = {}
+    """Value of a right structure: value of its left twin, whose tissue class it takes."""
+
+    keep_when_stripped: tuple[int, ...] = ()
+    """Values around the brain (its fluid) that half of the skull-stripped images keep close to the brain."""
+
+    window_voxels: tuple[PositiveInt, PositiveInt, PositiveInt] = (80, 96, 80)
+    """Size of a training image."""
+
+    spacing_mm: PositiveFloat = 2.0
+    """Voxel size of a training image."""
+
+    rotation_deg: NonNegativeFloat = 20.0
+    """Largest rotation about each axis."""
+
+    scaling: Fraction = 0.2
+    """Largest relative change of size along each axis."""
+
+    shearing: Fraction = 0.015
+    """Largest shear."""
+
+    elastic_mm: NonNegativeFloat = 4.0
+    """Largest standard deviation of the random displacement."""
+
+    offset_mm: NonNegativeFloat = 24.0
+    """Largest distance along each axis between window and brain."""
+
+    far_offset_mm: NonNegativeFloat = 80.0
+    """The same for the far windows, which see mostly neck and air."""
+
+    far_fraction: Fraction = 0.2
+    """Fraction of far windows."""
+
+    stripped_fraction: Fraction = 0.4
+    """Fraction of images without anything outside the brain."""
+
+    flip_fraction: Fraction = 0.5
+    """Fraction mirrored left to right; 0 for networks that tell the sides apart."""
+
+    contrast_fraction: Fraction = 0.3
+    """Fraction drawn near one of the known contrasts; the others are fully random."""
+
+    contrasts: tuple[ContrastSettings, ...] = ()
+    """Known contrasts, near which some images are drawn and on which the test is made."""
+
+    thickest_mm: PositiveFloat = 7.0
+    """Largest slice thickness that is imitated."""
+
+    bias: NonNegativeFloat = 0.5
+    """Largest standard deviation of the logarithm of the bias field."""
+
+    gamma: NonNegativeFloat = 0.4
+    """Standard deviation of the logarithm of gamma."""
+
+
+class SliceSettings(Settings):
+    """Slices with their neighbours as channels (2.5-D), from volumes and masks."""
+
+    kind: Literal["slices"]
+    """Tells the kinds of data source apart."""
+
+    foreground_fraction: Fraction = 0.6
+    """Fraction of training slices that show a label."""
+
+
+class LossSettings(Settings):
+    """What the training lowers."""
+
+    name: str = "dice_ce"
+    """Name in the table of losses."""
+
+    dice_weight: NonNegativeFloat = 1.0
+    """Weight of the overlap term."""
+
+    ce_weight: NonNegativeFloat = 1.0
+    """Weight of the cross-entropy term."""
+
+    class_weights: Literal["none", "inverse_sqrt_frequency"] = "none"
+    """How rare labels are weighted in the cross-entropy."""
+
+
+class OptimiserSettings(Settings):
+    """How the weights move."""
+
+    name: str = "adamw"
+    """Name in the table of optimisers."""
+
+    learning_rate: PositiveFloat = 1e-3
+    """Highest learning rate."""
+
+    args: dict[str, Any] = {}
+    """Further arguments of the optimiser."""
+
+    clip_norm: NonNegativeFloat = 5.0
+    """Largest norm of the gradient; 0 does not clip."""
+
+
+class ScheduleSettings(Settings):
+    """How the learning rate changes over the training."""
+
+    name: str = "warmup_cosine"
+    """Name in the table of schedules."""
+
+    args: dict[str, Any] = {}
+    """Further arguments of the schedule."""
+
+
+class TrainConfig(Settings):
+    """One training, from the manifest to the bundle."""
+
+    bundle: BundleSettings
+    """The bundle to be made."""
+
+    manifest: Path
+    """Csv with files, hashes, patients and splits."""
+
+    data_root: Path
+    """Folder to which the manifest's file paths are relative."""
+
+    source: Annotated[SynthesisSettings | SliceSettings, Field(discriminator="kind")]
+    """How training images are made of the manifest's files."""
+
+    network: Component
+    """Network by its MONAI name."""
+
+    preprocessing: tuple[Component, ...]
+    """Deterministic MONAI transforms from the file to the network; the bundle carries them."""
+
+    inferer: Component
+    """MONAI inferer the bundle carries."""
+
+    augmentation: tuple[Component, ...] = ()
+    """Random MONAI transforms of the training images."""
+
+    loss: LossSettings = LossSettings()
+    """What the training lowers."""
+
+    optimiser: OptimiserSettings = OptimiserSettings()
+    """How the weights move."""
+
+    schedule: ScheduleSettings = ScheduleSettings()
+    """How the learning rate changes."""
+
+    epochs: PositiveInt
+    """Length of the training; the schedule ends with it."""
+
+    steps_per_epoch: PositiveInt
+    """Optimiser steps between two log lines."""
+
+    batch_size: PositiveInt = 1
+    """Images per step."""
+
+    validate_every_epochs: PositiveInt = 1
+    """Epochs between two validations."""
+
+    validation_images: PositiveInt = 12
+    """Synthetic images per validation; a source of real images uses its whole calibration split."""
+
+    checkpoint_every_epochs: PositiveInt = 1
+    """Epochs between two checkpoints; at most this much is lost by a kill."""
+
+    seed: NonNegativeInt = 0
+    """Seed of everything random."""
+
+    device: str = "cpu"
+    """cpu, or cuda:0."""
+
+    precision: Literal["fp32", "bf16"] = "bf16"
+    """Arithmetic of the forward pass."""
+
+    threads: PositiveInt | None = None
+    """Threads of torch; None leaves torch's choice."""
+
+    data_workers: NonNegativeInt = 1
+    """Processes that prepare images beside the network."""
+
+    weights_dtype: Literal["float32", "float16"] = "float32"
+    """How the bundle stores its weights."""
+
+
+def load_train_config(source: Path, overrides: Sequence[str] = ()) -> TrainConfig:
+    """Read a training config; its relative paths count from the yaml's own folder.
+
+    Raises:
+        ConfigError: A key or value does not fit.
+    """
+    config = parse_settings(TrainConfig, read_yaml(source), overrides, where=source.name)
+    here = source.resolve().parent
+    return config.model_copy(update={"manifest": here / config.manifest, "data_root": here / config.data_root})

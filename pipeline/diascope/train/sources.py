@@ -1,0 +1,189 @@
+"""Where training images come from: each is made anew from its number in the run.
+
+An image depends on the seed and on its number only, not on the process that
+makes it, nor on what was made before. So a resumed training sees what an
+uninterrupted one would have seen.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from monai.transforms import Compose
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.utils.data import Dataset, Sampler
+
+from diascope.errors import InputError
+from diascope.train.label_maps import LabelMap, TissueTable
+from diascope.train.settings import SliceSettings, SynthesisSettings
+from diascope.train.synthesis import draw_contrast, synthesise
+
+Sample = dict[str, Any]
+
+
+class Source(Protocol):
+    """Makes one training image per number."""
+
+    def draw(self, number: int) -> Sample:
+        """Make the image of this number: `image`, `label` and `case`."""
+
+
+class Draws(Dataset[Sample]):
+    """The images of a source, as torch's loaders want them."""
+
+    def __init__(self, source: Source) -> None:
+        """Keep the source."""
+        self.source = source
+
+    def __getitem__(self, number: int) -> Sample:
+        """Make one image."""
+        return self.source.draw(number)
+
+
+class CountingSampler(Sampler[int]):
+    """Numbers without end, beginning where the training stands."""
+
+    def __init__(self, first: int) -> None:
+        """Begin at `first`."""
+        self.first = first
+
+    def __iter__(self) -> Iterator[int]:
+        """Count on."""
+        number = self.first
+        while True:
+            yield number
+            number += 1
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class PreparedVolume:
+    """A case as the network sees it.
+
+    Attributes:
+        case: Name of the case.
+        image: (channels, i, j, k) float32, after the bundle's preprocessing.
+        label: (1, i, j, k) uint8 on the same grid.
+        affine: (4, 4) voxel to mm of that grid.
+    """
+
+    case: str
+    image: Tensor
+    label: Tensor
+    affine: NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class SynthesisSource:
+    """Synthetic images of label maps, each map as often as the others."""
+
+    maps: Sequence[LabelMap]
+    table: TissueTable
+    settings: SynthesisSettings
+    seed: int
+
+    def draw(self, number: int) -> Sample:
+        """Synthesise the image of this number."""
+        source = self.maps[_turn(number, len(self.maps), self.seed)]
+        made = synthesise(source, self.table, self.settings, np.random.default_rng((self.seed, number)))
+        return {"image": made.image, "label": made.label, "case": source.case}
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class SliceSource:
+    """Slices of volumes; patients in turn, so that long scans do not dominate."""
+
+    volumes: Sequence[PreparedVolume]
+    settings: SliceSettings
+    augmentation: Compose
+    seed: int
+
+    def draw(self, number: int) -> Sample:
+        """Pick a slice of the patient whose turn it is, and alter it at random."""
+        rng = np.random.default_rng((self.seed, number))
+        volume = self.volumes[_turn(number, len(self.volumes), self.seed)]
+        has_label = (volume.label > 0).flatten(0, 2).any(0).numpy()
+        wants_label = rng.random() < self.settings.foreground_fraction
+        choice = np.flatnonzero(has_label == wants_label)
+        at = int(rng.choice(choice)) if len(choice) else int(rng.integers(len(has_label)))
+        self.augmentation.set_random_state(seed=int(rng.integers(2**31)))
+        altered: Any = self.augmentation({"image": volume.image[..., at], "label": volume.label[..., at]})
+        return {"image": torch.as_tensor(altered["image"]), "label": torch.as_tensor(altered["label"]), "case": volume.case}
+
+
+def validation_synthesis(
+    maps: Sequence[LabelMap], table: TissueTable, settings: SynthesisSettings, count: int
+) -> list[Sample]:
+    """Make the fixed synthetic images on which a training is watched; always the same ones."""
+    made = []
+    for number in range(count):
+        source = maps[number % len(maps)]
+        # No training uses this stream: its first key is no seed that a config can state.
+        sample = synthesise(source, table, settings, np.random.default_rng((2**40, number)))
+        made.append({"image": sample.image, "label": sample.label, "case": source.case})
+    return made
+
+
+def contrast_images(
+    source: LabelMap, table: TissueTable, settings: SynthesisSettings
+) -> Iterator[tuple[str, Sample]]:
+    """Make one whole-head image per known contrast, on the map's own grid."""
+    for number, contrast in enumerate(settings.contrasts):
+        made = draw_contrast(source, table, contrast, np.random.default_rng((2**41, number)))
+        yield contrast.name, {"image": made.image, "label": made.label, "case": source.case}
+
+
+def check_classes(frequencies: NDArray[np.float64], names: Sequence[str]) -> None:
+    """Refuse a training in which a label has no example.
+
+    Args:
+        frequencies: (labels + 1,) fractions, background first.
+        names: Names of the labels without background.
+
+    Raises:
+        InputError: The message names every label without an example.
+    """
+    absent = [name for name, fraction in zip(names, frequencies[1:], strict=True) if fraction == 0]
+    if absent:
+        raise InputError(
+            f"no training case shows {', '.join(absent)}",
+            hint="move a case that does into the split train, or drop the label from the config",
+            code="class_without_example",
+        )
+
+
+def class_weights(frequencies: NDArray[np.float64], kind: str) -> list[float] | None:
+    """Weight rare labels up, with a mean of 1; None where all weigh the same.
+
+    Args:
+        frequencies: (labels + 1,) fractions, background first.
+        kind: One of the config's `class_weights`.
+    """
+    if kind == "none":
+        return None
+    weights = 1 / np.sqrt(frequencies)
+    return [float(weight) for weight in weights / weights.mean()]
+
+
+def _turn(number: int, count: int, seed: int) -> int:
+    round_number, at = divmod(number, count)
+    return int(np.random.default_rng((seed, round_number, 1)).permutation(count)[at])
+
+
+def label_fractions(volumes: Sequence[PreparedVolume], labels: int) -> NDArray[np.float64]:
+    """Count how often each label occurs in the volumes.
+
+    Returns:
+        (labels + 1,) fractions, background first.
+    """
+    counts = np.zeros(labels + 1)
+    for volume in volumes:
+        counts += torch.bincount(volume.label.flatten().long(), minlength=labels + 1).numpy()
+    return np.asarray(counts / counts.sum())
+
+
+def by_case(volumes: Sequence[PreparedVolume]) -> Mapping[str, PreparedVolume]:
+    """Find volumes by the name of their case."""
+    return {volume.case: volume for volume in volumes}
