@@ -1,0 +1,89 @@
+"""How numbers of an image become grey values for the eye.
+
+For pictures only: what a network is given is prepared by its own bundle.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from diascope.volume import Volume
+
+# What is darker than 1 % and brighter than 99.5 % of an image is noise, padding, metal or
+# flowing blood; the bright end is cut closer, since lesions are bright.
+LOW_PERCENT = 1.0
+HIGH_PERCENT = 99.5
+
+# Air has -1000 HU by definition; lower values are padding outside the scanner's circle.
+AIR_HU = -1000.0
+
+# Percentiles of this many voxels differ from those of all by far less than one grey value.
+SAMPLED_VOXELS = 2_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class GreyRange:
+    """Which values are shown black and white.
+
+    Attributes:
+        low: Shown black, in the unit of the image.
+        high: Shown white.
+        is_inverted: Low is shown white instead (MONOCHROME1).
+        source: `window` of the file, or `percentiles` of the image.
+    """
+
+    low: float
+    high: float
+    is_inverted: bool
+    source: str
+
+
+def grey_range(volume: Volume) -> GreyRange:
+    """Choose what is shown black and white: the file's window, else robust percentiles."""
+    if volume.display_window is not None and volume.display_window[1] > 0:
+        centre, width = volume.display_window
+        return GreyRange(centre - width / 2, centre + width / 2, volume.is_inverted, "window")
+    low, high = robust_range(volume.data)
+    if volume.facts.modality == "CT":
+        low = max(low, AIR_HU)
+    return GreyRange(low, max(high, np.nextafter(low, np.inf)), volume.is_inverted, "percentiles")
+
+
+def robust_range(data: NDArray[np.generic]) -> tuple[float, float]:
+    """Find the values between which nearly all of an image lies, background left out of the upper one.
+
+    Args:
+        data: (i, j, k) numbers; those that are not finite are left out.
+
+    Returns:
+        Low and high value; (0, 1) where no number is finite.
+    """
+    flat = data.ravel()
+    values = flat[:: max(1, flat.size // SAMPLED_VOXELS)].astype(np.float64)
+    values = values[np.isfinite(values)]
+    if values.size == 0:
+        return 0.0, 1.0
+    low = float(np.percentile(values, LOW_PERCENT))
+    # A skull-stripped head is nine tenths zeros: they must not decide what is white.
+    above = values[values > low]
+    high = float(np.percentile(above, HIGH_PERCENT)) if above.size else low + 1.0
+    return low, high
+
+
+def to_grey(values: NDArray[np.generic], shown: GreyRange) -> NDArray[np.uint8]:
+    """Map numbers to grey values.
+
+    Args:
+        values: (rows, columns) or any other shape, in the unit of the image.
+        shown: What is black and what is white.
+
+    Returns:
+        uint8 of the same shape; what is not finite is black.
+    """
+    part = (values.astype(np.float64) - shown.low) / (shown.high - shown.low)
+    part = np.clip(np.nan_to_num(part, nan=0.0, posinf=1.0, neginf=0.0), 0.0, 1.0)
+    if shown.is_inverted:
+        part = np.where(np.isfinite(values.astype(np.float64)), 1.0 - part, 0.0)
+    grey: NDArray[np.uint8] = np.round(part * 255).astype(np.uint8)
+    return grey
