@@ -156,6 +156,7 @@ class Segmentation:
         file: Path below the case folder.
         labels: Every label the bundle may draw, also those that were not found.
         reached_border: Names of labels that touch the border of the image: cut off.
+        sha256: Digest of the file: a reader's verdict belongs to it.
     """
 
     bundle: str
@@ -163,6 +164,7 @@ class Segmentation:
     file: str
     labels: tuple[Label, ...]
     reached_border: tuple[str, ...] = ()
+    sha256: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -79,7 +79,7 @@ def prepare_input(bundle: BundleInfo, volume: Volume) -> NetworkInput:
         prepared = steps({"image": _as_loaded(volume)})["image"]
     except PipelineError:
         raise
-    except Exception as error:  # noqa: BLE001 - a bundle's steps may raise anything; the case is named, the batch goes on
+    except Exception as error:
         raise BundleError(
             f"bundle {bundle.name}: its preprocessing failed on an image of shape {volume.data.shape}: {_cause(error)}",
             hint="check that the image is of the kind the bundle was made for (`diascope models info`)",

@@ -6,6 +6,7 @@ at all; so does the folder of a case.
 
 import contextlib
 import errno
+import hashlib
 import os
 import secrets
 import shutil
@@ -104,13 +105,21 @@ def output_errors(what: str) -> Iterator[None]:
     except OSError as error:
         if error.errno in _NO_SPACE:
             raise OutputError(
-                f"the disk is full: cannot write {what}", hint="free some space and give the same command again", code="disk_full"
+                f"the disk is full: cannot write {what}",
+                hint="free some space and give the same command again",
+                code="disk_full",
             ) from None
         if error.errno in _NOT_OURS_TO_WRITE:
             raise OutputError(
                 f"not allowed to write {what} ({error.strerror})", hint="choose an output folder you own with -o"
             ) from None
         raise
+
+
+def file_digest(path: Path) -> str:
+    """Give the SHA-256 of a file's bytes in hexadecimal."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def write_atomic(path: Path, content: bytes | str) -> None:

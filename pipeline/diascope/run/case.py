@@ -6,7 +6,6 @@ one process or each in another one: an engine decides (`run/local.py`).
     job --read--> images --prepare--> inputs --infer--> outputs --finish--> results --write--> report
 """
 
-import hashlib
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -23,7 +22,7 @@ from diascope.imaging.measurements import measure_labels, reached_border
 from diascope.imaging.preview import draw_preview, encode_png
 from diascope.imaging.resample import GridOfLogits, straighten
 from diascope.io.decode import decode
-from diascope.io.outfolder import OutFolder, folder_in_the_making
+from diascope.io.outfolder import OutFolder, file_digest, folder_in_the_making
 from diascope.io.selection import Choice
 from diascope.io.series import Series
 from diascope.io.write_nifti import write_mask, write_volume
@@ -123,7 +122,7 @@ def read(job: CaseJob) -> CaseImages:
     chosen = {series.image_id: series for choice in job.choices for series in choice.chosen}
     volumes = {image_id: _scalar(decode(series)) for image_id, series in chosen.items()}
     files = sorted({path for series in chosen.values() for path in series.files})
-    return CaseImages(job, volumes, {path: _digest(path) for path in files})
+    return CaseImages(job, volumes, {path: file_digest(path) for path in files})
 
 
 def prepare(images: CaseImages) -> CaseInputs:
@@ -189,10 +188,12 @@ def write(results: CaseResults) -> CaseReport:
                 write_volume(folder / image_file(image_id), volume)
         for file, mask in results.masks.items():
             write_mask(folder / file, mask)
+        drawn = tuple(replace(one, sha256=file_digest(folder / one.file)) for one in results.report.segmentations or ())
+        report = replace(results.report, segmentations=drawn)
         if results.preview is not None:
             (folder / "preview.png").write_bytes(encode_png(results.preview))
-        (folder / "case.json").write_text(results.report.to_json(), encoding="utf-8")
-    return results.report
+        (folder / "case.json").write_text(report.to_json(), encoding="utf-8")
+    return report
 
 
 def run_case(job: CaseJob) -> CaseReport:
@@ -203,14 +204,11 @@ def run_case(job: CaseJob) -> CaseReport:
 def _scalar(image: Volume | ColourImage) -> Volume:
     if isinstance(image, ColourImage):
         raise UnsupportedInput(
-            f"{image.image_id} is a colour image, no network takes one", hint="leave it out by a select rule", code="colour_image"
+            f"{image.image_id} is a colour image, no network takes one",
+            hint="leave it out by a select rule",
+            code="colour_image",
         )
     return image
-
-
-def _digest(path: Path) -> str:
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def _preview(images: CaseImages, report: CaseReport, masks: dict[str, Mask]) -> NDArray[np.uint8] | None:
@@ -221,4 +219,6 @@ def _preview(images: CaseImages, report: CaseReport, masks: dict[str, Mask]) -> 
     first = drawn[0].image_id
     overlays = [(masks[one.file], one.labels) for one in drawn if one.image_id == first]
     names = ", ".join(dict.fromkeys(one.bundle for one in drawn if one.image_id == first))
-    return draw_preview(images.volumes[first], overlays, findings=report.findings or (), caption=f"{report.case_id}   {names}")
+    return draw_preview(
+        images.volumes[first], overlays, findings=report.findings or (), caption=f"{report.case_id}   {names}"
+    )

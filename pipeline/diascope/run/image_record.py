@@ -58,9 +58,12 @@ def _record(series: Series, choices: Sequence[Choice], volume: Volume | None, *,
         axcodes=space.axcodes if isinstance(space, Grid) else None,
         is_sheared=space.is_sheared if isinstance(space, Grid) else None,
         files=len(series.files),
-        chosen_for=tuple(choice.bundle for choice in choices if series in choice.chosen),
+        chosen_for=tuple(choice.bundle for choice in choices if series.image_id in choice.chosen_ids),
         not_chosen=tuple(
-            f"{choice.bundle}: {reason}" for choice in choices for image_id, reason in choice.why_not if image_id == series.image_id
+            f"{choice.bundle}: {reason}"
+            for choice in choices
+            for image_id, reason in choice.why_not
+            if image_id == series.image_id
         ),
         notes=series.notes,
         stored=str(image_file(series.image_id)) if stored and volume is not None else None,

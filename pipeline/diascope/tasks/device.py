@@ -44,7 +44,10 @@ def choose_device(wanted: str) -> Device:
         return _cpu()
     if wanted == "auto" and not usable:
         if card := _nvidia_driver():
-            raise ConfigError(_unusable_card(card), hint="install a torch build for this driver, or ask for the CPU: --set device=cpu")
+            raise ConfigError(
+                f"this machine has an NVIDIA card (driver {card}) that {_torch()} cannot use",
+                hint="install a torch build for this driver, or ask for the CPU: --set device=cpu",
+            )
         return _cpu()
     if wanted in {"auto", "cuda"} or wanted.startswith("cuda:"):
         return _cuda(wanted, usable=usable)
@@ -71,12 +74,13 @@ def _cuda(wanted: str, *, usable: bool) -> Device:
     index = wanted.partition(":")[2] or "0"
     if not usable:
         raise ConfigError(
-            f"device: {wanted} was asked for, but torch {torch.__version__} (CUDA {torch.version.cuda or 'not built in'})"
-            f" finds no usable card; driver {_nvidia_driver() or 'not found'}",
+            f"device: {wanted} was asked for, but {_torch()} finds no usable card; driver {_nvidia_driver() or 'not found'}",
             hint="install a torch build for this driver, or use device: cpu",
         )
     if not index.isdigit() or int(index) >= torch.cuda.device_count():
-        raise ConfigError(f"device: {wanted} is not there", hint=f"there are cuda:0 to cuda:{torch.cuda.device_count() - 1}")
+        raise ConfigError(
+            f"device: {wanted} is not there", hint=f"there are cuda:0 to cuda:{torch.cuda.device_count() - 1}"
+        )
     properties = torch.cuda.get_device_properties(int(index))
     return Device(f"cuda:{index}", f"cuda:{index}, {properties.name}, {properties.total_memory / 2**30:.0f} GiB")
 
@@ -86,7 +90,11 @@ def _nvidia_driver() -> str | None:
     tool = shutil.which("nvidia-smi")
     if tool:
         asked = subprocess.run(  # noqa: S603 - a fixed command line, found on the PATH
-            [tool, "--query-gpu=driver_version", "--format=csv,noheader"], capture_output=True, text=True, check=False, timeout=20
+            [tool, "--query-gpu=driver_version", "--format=csv,noheader"],
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=20,
         )
         if asked.returncode == 0 and asked.stdout.strip():
             return asked.stdout.split()[0]
@@ -95,8 +103,5 @@ def _nvidia_driver() -> str | None:
     return None
 
 
-def _unusable_card(driver: str) -> str:
-    return (
-        f"this machine has an NVIDIA card (driver {driver}) that torch {torch.__version__}"
-        f" (CUDA {torch.version.cuda or 'not built in'}) cannot use"
-    )
+def _torch() -> str:
+    return f"torch {torch.__version__} (CUDA {torch.version.cuda or 'not built in'})"

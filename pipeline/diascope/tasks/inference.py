@@ -2,7 +2,6 @@
 
 import contextlib
 import logging
-import warnings
 from collections.abc import Iterator
 from typing import Literal
 
@@ -52,15 +51,14 @@ def run_network(opened: OpenNetwork, prepared: NetworkInput, precision: Precisio
         opened.network.to(opened.device)
 
 
-def _run(opened: OpenNetwork, image: torch.Tensor, stitch_on: torch.device, precision: Precision) -> NDArray[np.float32]:
+def _run(
+    opened: OpenNetwork, image: torch.Tensor, stitch_on: torch.device, precision: Precision
+) -> NDArray[np.float32]:
     def windows(window: torch.Tensor) -> torch.Tensor:
         seen: torch.Tensor = opened.network(window.to(opened.device, non_blocking=True))
         return seen.to(stitch_on)
 
-    with torch.inference_mode(), _autocast(opened.device, precision), warnings.catch_warnings():
-        # Of the libraries, about their own future; the result is tested, not their news.
-        warnings.simplefilter("ignore", category=FutureWarning)
-        warnings.simplefilter("ignore", category=DeprecationWarning)
+    with torch.inference_mode(), _autocast(opened.device, precision):
         logits = opened.inferer(image.to(stitch_on), windows)
     return logits[0].to("cpu", torch.float32).numpy()
 
