@@ -1,8 +1,8 @@
-"""Connected parts, and labels that the border cuts off."""
+"""Connected parts of a label map."""
 
 import numpy as np
 from diascope.geometry import IndexGrid
-from diascope.imaging.components import bounding_box, components, reached_border
+from diascope.imaging.components import bounding_box, components
 from diascope.volume import Mask
 
 SHAPE = (5, 7, 11)
@@ -47,23 +47,6 @@ def test_small_parts_can_be_left_out() -> None:
 
 def test_a_label_that_was_not_found_has_no_parts() -> None:
     assert components(mask(np.zeros(SHAPE, np.uint8)), 2) == ()
-
-
-def test_labels_at_any_of_the_six_faces_are_named() -> None:
-    for index in ((0, 3, 5), (4, 3, 5), (2, 0, 5), (2, 6, 5), (2, 3, 0), (2, 3, 10)):
-        data = np.zeros(SHAPE, np.uint8)
-        data[index] = 2
-        data[2, 3, 5] = 1
-
-        assert reached_border(mask(data)) == ("liver",), index
-
-
-def test_an_axis_with_one_slice_has_no_border() -> None:
-    data = np.zeros((5, 7, 1), np.uint8)
-    data[2, 3, 0] = 1
-    data[0, 3, 0] = 2
-
-    assert reached_border(mask(data)) == ("liver",)
 
 
 def test_the_bounding_box_is_half_open() -> None:

@@ -6,7 +6,7 @@ from diascope.errors import GridMismatch
 from diascope.findings import Finding, ImageFacts, Measurement
 from diascope.geometry import Grid, IndexGrid, PixelGrid, Space
 from diascope.imaging.components import Component, components
-from diascope.imaging.measurements import longest_diameters, measure_labels, place_finding
+from diascope.imaging.measurements import longest_diameters, measure_labels, place_finding, reached_border
 from diascope.volume import Mask, Volume
 from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
@@ -14,6 +14,7 @@ from skimage.draw import ellipse
 from skimage.measure import regionprops
 
 SHAPE = (5, 7, 11)
+NAMES = {1: "lesion", 2: "liver"}
 OBLIQUE = np.eye(4)
 OBLIQUE[:3, :3] = Rotation.from_euler("xyz", [20, -35, 50], degrees=True).as_matrix() * (0.7, 0.8, 2.5)
 OBLIQUE[:3, 3] = (-12.0, 30.0, 7.0)
@@ -124,6 +125,23 @@ def test_a_mask_on_other_voxels_is_refused() -> None:
         measure_labels(
             labelled(Grid(SHAPE, OBLIQUE)), volume(np.ones(SHAPE, np.uint8), Grid(SHAPE, elsewhere)), "b", "i"
         )
+
+
+def test_labels_at_any_of_the_six_faces_are_named() -> None:
+    for index in ((0, 3, 5), (4, 3, 5), (2, 0, 5), (2, 6, 5), (2, 3, 0), (2, 3, 10)):
+        data = np.zeros(SHAPE, np.uint8)
+        data[index] = 2
+        data[2, 3, 5] = 1
+
+        assert reached_border(Mask(data, IndexGrid(data.shape), NAMES)) == ("liver",), index
+
+
+def test_an_axis_with_one_slice_has_no_border() -> None:
+    data = np.zeros((5, 7, 1), np.uint8)
+    data[2, 3, 0] = 1
+    data[0, 3, 0] = 2
+
+    assert reached_border(Mask(data, IndexGrid(data.shape), NAMES)) == ("liver",)
 
 
 def part_of(inside: NDArray[np.bool_]) -> Component:

@@ -1,4 +1,4 @@
-"""Connected parts of a label map, and whether a label is cut off by the border."""
+"""Connected parts of a label map."""
 
 from dataclasses import dataclass
 
@@ -54,19 +54,6 @@ def components(mask: Mask, value: int, *, smallest_voxels: int = 1) -> tuple[Com
         _component(region, value, (i0, j0, k0)) for region in regionprops(parts) if region.num_pixels >= smallest_voxels
     ]
     return tuple(sorted(found, key=lambda part: (-part.size_voxels, part.box_ijk)))
-
-
-def reached_border(mask: Mask) -> tuple[str, ...]:
-    """Name the labels that touch the border of the image, so that they may be cut off.
-
-    An axis with a single slice has no border: a radiograph would always touch it.
-    """
-    touching: set[int] = set()
-    for axis, length in enumerate(mask.data.shape):
-        if length > 1:
-            for end in (0, length - 1):
-                touching |= set(np.unique(mask.data.take(end, axis=axis)).tolist())
-    return tuple(mask.labels[value] for value in sorted(touching - {0}))
 
 
 def bounding_box(where: NDArray[np.bool_]) -> BoxIJK | None:

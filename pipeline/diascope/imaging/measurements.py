@@ -1,4 +1,4 @@
-"""Numbers from label maps: volume and intensity per label, diameters of a part.
+"""Numbers from label maps: volume and intensity per label, what the border cuts off, diameters of a part.
 
 The definitions are scikit-image's (`regionprops`: number of pixels, mean and standard
 deviation of the intensity, the latter dividing by n). They are computed by counting
@@ -60,6 +60,19 @@ def measure_labels(mask: Mask, volume: Volume, bundle: str, image_id: str) -> tu
             Measurement(image_id, bundle, name, "sd_intensity", _or_none(deviations[value]), unit),
         ]
     return tuple(found)
+
+
+def reached_border(mask: Mask) -> tuple[str, ...]:
+    """Name the labels that touch the border of the image, so that they may be cut off.
+
+    An axis with a single slice has no border: a radiograph would always touch it.
+    """
+    touching: set[int] = set()
+    for axis, length in enumerate(mask.data.shape):
+        if length > 1:
+            for end in (0, length - 1):
+                touching |= set(np.unique(mask.data.take(end, axis=axis)).tolist())
+    return tuple(mask.labels[value] for value in sorted(touching - {0}))
 
 
 def longest_diameters(part: Component, grid: Grid) -> Diameters:

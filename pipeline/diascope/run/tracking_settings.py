@@ -1,0 +1,22 @@
+"""What a person may say about tracking; no MLflow in here."""
+
+from typing import Literal
+
+from diascope.config import Settings
+
+
+class TrackingSettings(Settings):
+    """Where MLflow is, and what may go there."""
+
+    enabled: bool = True
+    """Whether a run is tracked at all."""
+
+    uri: str | None = None
+    """MLflow's tracking URI; where not set MLFLOW_TRACKING_URI, else a sqlite store in the user's data folder."""
+
+    experiment: str = "diascope"
+    """Name of the MLflow experiment."""
+
+    artifacts: Literal["auto", "all", "none"] = "auto"
+    """auto: pictures go to a store on this machine only, tables and the report anywhere. all: pictures go to a
+    server too. none: no files at all."""
