@@ -1,0 +1,164 @@
+"""Distances between two surfaces, weighted with area.
+
+The definition is that of Nikolov et al. (J Med Internet Res 2021; the
+surface-distance package): a surface element sits at each corner where the eight
+voxels around it are not all alike; its area is what marching cubes would draw
+there. Elements therefore count by their size, not by their number, and anisotropic
+voxels do not bend the result. The table of areas is computed, not copied: of the
+two ways to cut an ambiguous cube the smaller area is taken, which gives the
+published table.
+
+Distances are sought with a k-d tree over the elements themselves, so a sheared grid
+(gantry tilt) is as exact as a straight one.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.spatial import cKDTree
+from skimage.measure import marching_cubes
+
+from diascope.geometry import Grid, Space
+
+Floats = NDArray[np.float64]
+Bools = NDArray[np.bool_]
+
+# Surfaces one voxel apart are within a tolerance of one voxel: 5 x 0.8 - 4 x 0.8
+# is a little more than 0.8 in floating point.
+ROUNDING = 1e-6
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class SurfaceDistances:
+    """How far each element of one surface lies from the other surface.
+
+    Attributes:
+        of_truth: (n,) from each element of the truth's surface, in the unit of the step vectors.
+        truth_area: (n,) its area (length in a single slice).
+        of_predicted: (m,) from each element of the predicted surface.
+        predicted_area: (m,) its area.
+    """
+
+    of_truth: Floats
+    truth_area: Floats
+    of_predicted: Floats
+    predicted_area: Floats
+
+    def share_within(self, tolerance: float) -> float:
+        """Surface Dice: the share of both surfaces that lies within the tolerance of the other (NSD)."""
+        limit = tolerance + ROUNDING
+        near = self.truth_area[self.of_truth <= limit].sum()
+        near += self.predicted_area[self.of_predicted <= limit].sum()
+        return float(near / (self.truth_area.sum() + self.predicted_area.sum()))
+
+    def hausdorff(self, percent: float = 95.0) -> float:
+        """Hausdorff distance at a percentile: the larger of both directions, weighted with area."""
+        return max(
+            _percentile(self.of_truth, self.truth_area, percent),
+            _percentile(self.of_predicted, self.predicted_area, percent),
+        )
+
+
+def steps_of(space: Space) -> Floats:
+    """Give the step of one voxel along each axis: in mm on a Grid, else one voxel.
+
+    Returns:
+        (3, 3) one step per column.
+    """
+    return space.affine[:3, :3] if isinstance(space, Grid) else np.eye(3)
+
+
+def diagonal_of(space: Space) -> float:
+    """Length of an image from corner to corner, in mm on a Grid, else in voxels."""
+    return float(np.linalg.norm(steps_of(space) @ np.array(space.shape)))
+
+
+def surface_distances(predicted: Bools, truth: Bools, space: Space) -> SurfaceDistances:
+    """Measure between the surfaces of two objects; both must hold at least one voxel.
+
+    Args:
+        predicted: (i, j, k), best cropped to what holds both objects.
+        truth: (i, j, k) of the same shape.
+        space: Of the whole image; an image of a single slice is measured along
+            the contours.
+    """
+    steps = steps_of(space)
+    if space.shape[2] == 1:
+        area, at_truth, at_predicted = _contour_lengths(steps), _corners_2d(truth), _corners_2d(predicted)
+    else:
+        area, at_truth, at_predicted = _surface_areas(steps), _corners_3d(truth), _corners_3d(predicted)
+    nowhere = area == 0
+    edge_truth, edge_predicted = ~nowhere[at_truth], ~nowhere[at_predicted]
+    shared = edge_truth & edge_predicted
+    points_truth, points_predicted = _points(edge_truth, steps), _points(edge_predicted, steps)
+    return SurfaceDistances(
+        _distances(points_truth, shared[edge_truth], points_predicted),
+        area[at_truth[edge_truth]],
+        _distances(points_predicted, shared[edge_predicted], points_truth),
+        area[at_predicted[edge_predicted]],
+    )
+
+
+def _percentile(distances: Floats, area: Floats, percent: float) -> float:
+    order = np.argsort(distances)
+    share = np.cumsum(area[order]) / area.sum()
+    at = min(int(np.searchsorted(share, percent / 100.0)), len(order) - 1)
+    return float(distances[order][at])
+
+
+def _points(edge: Bools, steps: Floats) -> Floats:
+    found: Floats = np.argwhere(edge) @ steps[:, : edge.ndim].T
+    return found
+
+
+def _distances(points: Floats, shared: Bools, other: Floats) -> Floats:
+    # Where both surfaces have an element at the same corner the distance is 0: no search.
+    distances = np.zeros(len(points))
+    if not shared.all():
+        tree = cKDTree(other, balanced_tree=False, compact_nodes=False)
+        distances[~shared] = tree.query(points[~shared])[0]
+    return distances
+
+
+def _corners_3d(inside: Bools) -> NDArray[np.uint8]:
+    padded = np.pad(inside, 1).view(np.uint8)
+    n_i, n_j, n_k = (n - 1 for n in padded.shape)
+    codes = np.zeros((n_i, n_j, n_k), dtype=np.uint8)
+    for bit, (i, j, k) in enumerate(np.ndindex(2, 2, 2)):
+        codes |= padded[i : i + n_i, j : j + n_j, k : k + n_k] << np.uint8(bit)
+    return codes
+
+
+def _corners_2d(inside: Bools) -> NDArray[np.uint8]:
+    padded = np.pad(inside[:, :, 0], 1).view(np.uint8)
+    n_i, n_j = (n - 1 for n in padded.shape)
+    codes = np.zeros((n_i, n_j), dtype=np.uint8)
+    for bit, (i, j) in enumerate(np.ndindex(2, 2)):
+        codes |= padded[i : i + n_i, j : j + n_j] << np.uint8(bit)
+    return codes
+
+
+def _surface_areas(steps: Floats) -> Floats:
+    areas = np.zeros(256)
+    for code in range(1, 255):
+        cube = np.array([code >> bit & 1 for bit in range(8)], dtype=np.float32).reshape(2, 2, 2)
+        corners, faces, _, _ = marching_cubes(cube, 0.5, method="lorensen", allow_degenerate=True)
+        a, b, c = (corners @ steps.T)[faces].transpose(1, 0, 2)
+        areas[code] = np.linalg.norm(np.cross(b - a, c - a), axis=1).sum() / 2
+    smaller: Floats = np.minimum(areas, areas[::-1])
+    return smaller
+
+
+def _contour_lengths(steps: Floats) -> Floats:
+    # Marching squares: a line joins the middles of the edges whose ends differ.
+    middles = {(0, 1): (0.0, 0.5), (0, 2): (0.5, 0.0), (1, 3): (0.5, 1.0), (2, 3): (1.0, 0.5)}
+    lengths = np.zeros(16)
+    for code in range(1, 15):
+        crossed = [at for (one, other), at in middles.items() if (code >> one ^ code >> other) & 1]
+        points = np.array(crossed) @ steps[:, :2].T
+        if len(points) == 2:
+            lengths[code] = np.linalg.norm(points[1] - points[0])
+        else:  # two corners across: the two ways to cut differ in a sheared slice only
+            lengths[code] = 2 * min(np.linalg.norm(points[1] - points[0]), np.linalg.norm(points[2] - points[0]))
+    return lengths
