@@ -87,9 +87,10 @@ def inference_config(config: TrainConfig) -> dict[str, Any]:
 
 def preprocessing_after_reading(written: Mapping[str, Any]) -> Compose:
     """Build a bundle's preprocessing without its reader, for images that are read already."""
-    parser = ConfigParser(dict(written))
-    everything: Compose = parser.get_parsed_content("preprocessing")
-    return Compose(everything.transforms[2:])
+    steps = written["preprocessing"]["transforms"][2:]
+    parser = ConfigParser({**written, "preprocessing": {"_target_": "Compose", "transforms": steps}})
+    built: Compose = parser.get_parsed_content("preprocessing")
+    return built
 
 
 def built_inferer(written: Mapping[str, Any]) -> Any:

@@ -80,7 +80,7 @@ class DiceCrossEntropy(nn.Module):
         """
         super().__init__()
         self.settings = settings
-        self.dice = DiceLoss(include_background=False, to_onehot_y=True, softmax=True)
+        self.dice = DiceLoss(include_background=False, to_onehot_y=True, softmax=True, batch=settings.batch_dice)
         self.cross_entropy = nn.CrossEntropyLoss(None if class_weights is None else torch.tensor(class_weights))
 
     def forward(self, logits: Tensor, label: Tensor) -> Tensor:

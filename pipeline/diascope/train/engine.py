@@ -36,19 +36,20 @@ class MixedPrecision(Inferer):
     code serves both kinds of device.
     """
 
-    def __init__(self, inner: Inferer, device: torch.device, enabled: bool) -> None:
+    def __init__(self, inner: Inferer, device: torch.device, config: TrainConfig) -> None:
         """Wrap an inferer."""
         super().__init__()
         self.inner = inner
         self.device = device
-        self.enabled = enabled
+        self.is_enabled = config.precision == "bf16"
+        self.memory_format = torch.channels_last if config.channels_last else torch.contiguous_format
 
     def __call__(self, inputs: Tensor, network: Callable[..., Any], *args: Any, **kwargs: Any) -> Tensor:
         """Run the network on (b, channels, ...)."""
 
         def lowered(window: Tensor) -> Tensor:
-            with torch.autocast(self.device.type, torch.bfloat16, enabled=self.enabled):
-                logits: Tensor = network(window)
+            with torch.autocast(self.device.type, torch.bfloat16, enabled=self.is_enabled):
+                logits: Tensor = network(window.contiguous(memory_format=self.memory_format))
             return logits.float()
 
         result: Tensor = self.inner(inputs, lowered, *args, **kwargs)
@@ -141,13 +142,12 @@ def build_validator(
         names: Names of the labels without background.
         inferer: How whole images are fed; None feeds them at once.
     """
-    enabled = training.config.precision == "bf16"
     scored = from_engine(["pred", "label"])
     return SupervisedEvaluator(
         device=training.device,
         val_data_loader=DataLoader(list(samples), batch_size=1, num_workers=0),
         network=training.network,
-        inferer=MixedPrecision(inferer or SimpleInferer(), training.device, enabled),
+        inferer=MixedPrecision(inferer or SimpleInferer(), training.device, training.config),
         postprocessing=Compose(
             [
                 AsDiscreted(keys="pred", argmax=True, to_onehot=len(names) + 1),
@@ -171,7 +171,7 @@ def _trainer(training: Training) -> SupervisedTrainer:
         network=training.network,
         optimizer=training.optimiser,
         loss_function=training.loss,
-        inferer=MixedPrecision(SimpleInferer(), training.device, config.precision == "bf16"),
+        inferer=MixedPrecision(SimpleInferer(), training.device, config),
         decollate=False,
         optim_set_to_none=True,
     )
@@ -234,7 +234,8 @@ def _attach_log(
         losses.clear()
         if epoch % config.validate_every_epochs == 0:
             metrics["dice"] = float(validation.state.metrics["dice"])
-            by_label = validation.state.metrics["dice_by_label"]
+            # MONAI gives a plain number where there is one label.
+            by_label = torch.as_tensor(validation.state.metrics["dice_by_label"]).reshape(-1).tolist()
             metrics |= {f"dice_{name}": float(dice) for name, dice in zip(names, by_label, strict=True)}
         for callback in callbacks:
             callback(epoch, metrics)

@@ -160,6 +160,9 @@ class SliceSettings(Settings):
     foreground_fraction: Fraction = 0.6
     """Fraction of training slices that show a label."""
 
+    thin_fraction: Fraction = 0.25
+    """Fraction of training slices whose neighbours are drawn towards them, as in scans with thin slices."""
+
 
 class LossSettings(Settings):
     """What the training lowers."""
@@ -172,6 +175,9 @@ class LossSettings(Settings):
 
     ce_weight: NonNegativeFloat = 1.0
     """Weight of the cross-entropy term."""
+
+    batch_dice: bool = False
+    """Whether overlap is counted over the batch instead of per image; steadier where images show nothing."""
 
     class_weights: Literal["none", "inverse_sqrt_frequency"] = "none"
     """How rare labels are weighted in the cross-entropy."""
@@ -265,6 +271,9 @@ class TrainConfig(Settings):
 
     precision: Literal["fp32", "bf16"] = "bf16"
     """Arithmetic of the forward pass."""
+
+    channels_last: bool = False
+    """Memory order of 2-D networks; faster with BatchNorm, slower with InstanceNorm."""
 
     threads: PositiveInt | None = None
     """Threads of torch; None leaves torch's choice."""

@@ -108,8 +108,12 @@ class SliceSource:
         wants_label = rng.random() < self.settings.foreground_fraction
         choice = np.flatnonzero(has_label == wants_label)
         at = int(rng.choice(choice)) if len(choice) else int(rng.integers(len(has_label)))
+        image = volume.image[..., at]
+        if rng.random() < self.settings.thin_fraction:
+            middle = image[image.shape[0] // 2]
+            image = middle + float(rng.random()) * (image - middle)
         self.augmentation.set_random_state(seed=int(rng.integers(2**31)))
-        altered: Any = self.augmentation({"image": volume.image[..., at], "label": volume.label[..., at]})
+        altered: Any = self.augmentation({"image": image, "label": volume.label[..., at]})
         return {"image": torch.as_tensor(altered["image"]), "label": torch.as_tensor(altered["label"]), "case": volume.case}
 
 

@@ -61,6 +61,8 @@ def train_network(config: TrainConfig, out: Path, callbacks: Sequence[EpochCallb
     data = training_data(config)
     device = torch.device(config.device)
     network = build_network(config.network).to(device)
+    if config.channels_last:
+        network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stub forgets it
     optimiser = build_optimiser(config.optimiser, network)
     training = Training(
         config=config,
@@ -131,7 +133,7 @@ def _claim(out: Path, config: TrainConfig) -> None:
 
 
 def _defaults_of(config: TrainConfig) -> dict[str, object]:
-    plain: dict[str, object] = {"epochs": 1, "threads": None, "data_workers": 0, "device": "cpu"}
+    plain: dict[str, object] = {"epochs": 1, "threads": None, "data_workers": 0, "device": "cpu", "channels_last": False}
     plain |= {"data_root": Path(), "manifest": Path(config.manifest.name), "weights_dtype": "float32"}
     labels = tuple(label.model_copy(update={"colour": "#000000"}) for label in config.bundle.labels)
     fixed = {"version": "", "title": "", "licence": "", "citations": (), "intended_use": "", "limits": ()}
