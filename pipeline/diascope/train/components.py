@@ -54,6 +54,10 @@ AUGMENTATION: Mapping[str, type[transforms.Transform]] = {
     "RandShiftIntensityd": transforms.RandShiftIntensityd,
 }
 
+_NEIGHBOURS = (
+    "$lambda x: torch.cat([torch.cat([x[..., :1], x[..., :-1]], -1), x, torch.cat([x[..., 1:], x[..., -1:]], -1)], 0)"
+)
+
 OPTIMISERS: Mapping[str, type[Optimizer]] = {
     "adam": torch.optim.Adam,
     "adamw": torch.optim.AdamW,
@@ -122,9 +126,7 @@ def build_optimiser(settings: OptimiserSettings, network: nn.Module) -> Optimize
     return built
 
 
-def build_schedule(
-    settings: ScheduleSettings, optimiser: Optimizer, total_steps: int
-) -> lr_scheduler.LRScheduler:
+def build_schedule(settings: ScheduleSettings, optimiser: Optimizer, total_steps: int) -> lr_scheduler.LRScheduler:
     """Build the schedule of the learning rate, stepped once per optimiser step."""
     builders: Mapping[str, Callable[..., lr_scheduler.LRScheduler]] = {
         "warmup_cosine": _warmup_cosine,
@@ -161,8 +163,7 @@ def bundle_preprocessing(components: Sequence[Component], keys: str = "image") -
     written = []
     for component in components:
         if component.name == NEIGHBOUR_SLICES:
-            func = "$lambda x: torch.cat([torch.cat([x[..., :1], x[..., :-1]], -1), x, torch.cat([x[..., 1:], x[..., -1:]], -1)], 0)"
-            written.append({"_target_": "Lambdad", "keys": keys, "func": func, "track_meta": True})
+            written.append({"_target_": "Lambdad", "keys": keys, "func": _NEIGHBOURS})
         else:
             _pick(PREPROCESSING, component.name, "preprocessing")
             written.append({"_target_": component.name, "keys": keys, **component.args})
@@ -170,9 +171,9 @@ def bundle_preprocessing(components: Sequence[Component], keys: str = "image") -
 
 
 def _warmup_cosine(optimiser: Optimizer, total_steps: int, warmup_steps: int = 100) -> lr_scheduler.LRScheduler:
-    return WarmupCosineSchedule(
-        optimiser, warmup_steps=min(warmup_steps, total_steps // 4), t_total=total_steps, warmup_multiplier=0.01
-    )
+    warmup_steps = min(warmup_steps, total_steps // 4)
+    built: lr_scheduler.LRScheduler = WarmupCosineSchedule(optimiser, warmup_steps, total_steps, warmup_multiplier=0.01)
+    return built
 
 
 def _pick(table: Mapping[str, T], name: str, kind: str) -> T:

@@ -2,6 +2,7 @@
 
 import itertools
 import logging
+import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -29,7 +30,7 @@ log = logging.getLogger(__name__)
 EpochCallback = Callable[[int, Mapping[str, float]], None]
 
 
-class MixedPrecision(Inferer):
+class MixedPrecision(Inferer):  # type: ignore[misc]  # MONAI is not typed
     """Another inferer, in bfloat16 where that was asked for; its result is float32.
 
     MONAI's own `amp` means CUDA. bfloat16 needs no loss scaling, so the same
@@ -166,7 +167,7 @@ def _trainer(training: Training) -> SupervisedTrainer:
     return SupervisedTrainer(
         device=training.device,
         max_epochs=config.epochs,
-        train_data_loader=itertools.count(),  # type: ignore[arg-type]  # replaced as soon as the first number is known
+        train_data_loader=itertools.count(),  # replaced as soon as the first number is known
         epoch_length=config.steps_per_epoch,
         network=training.network,
         optimizer=training.optimiser,
@@ -178,15 +179,15 @@ def _trainer(training: Training) -> SupervisedTrainer:
 
 
 def _attach_steps(trainer: SupervisedTrainer, training: Training) -> None:
-    @trainer.on(Events.EPOCH_STARTED)
+    @trainer.on(Events.EPOCH_STARTED)  # type: ignore[untyped-decorator]  # ignite is not typed
     def _seed_epoch(engine: SupervisedTrainer) -> None:
         # Dropout and the like: the same in a resumed run.
         torch.manual_seed(training.config.seed * 1_000_003 + engine.state.epoch)
 
-    @trainer.on(IterationEvents.LOSS_COMPLETED)
+    @trainer.on(IterationEvents.LOSS_COMPLETED)  # type: ignore[untyped-decorator]  # ignite is not typed
     def _refuse_nan(engine: SupervisedTrainer) -> None:
         loss = float(engine.state.output["loss"].detach())
-        if loss != loss or loss in (float("inf"), float("-inf")):
+        if not math.isfinite(loss):
             cases = ", ".join(sorted(set(engine.state.batch["case"])))
             raise InputError(
                 f"the loss is {loss} at step {engine.state.iteration}, on an image of case {cases}",
@@ -194,13 +195,13 @@ def _attach_steps(trainer: SupervisedTrainer, training: Training) -> None:
                 code="loss_not_finite",
             )
 
-    @trainer.on(IterationEvents.BACKWARD_COMPLETED)
-    def _clip(engine: SupervisedTrainer) -> None:
+    @trainer.on(IterationEvents.BACKWARD_COMPLETED)  # type: ignore[untyped-decorator]  # ignite is not typed
+    def _clip(_: SupervisedTrainer) -> None:
         if training.config.optimiser.clip_norm > 0:
             nn.utils.clip_grad_norm_(training.network.parameters(), training.config.optimiser.clip_norm)
 
-    @trainer.on(Events.ITERATION_COMPLETED)
-    def _next_rate(engine: SupervisedTrainer) -> None:
+    @trainer.on(Events.ITERATION_COMPLETED)  # type: ignore[untyped-decorator]  # ignite is not typed
+    def _next_rate(_: SupervisedTrainer) -> None:
         training.schedule.step()
 
 
@@ -217,12 +218,12 @@ def _attach_log(
     started = time.monotonic()
     first = int(trainer.state.iteration)
 
-    @trainer.on(Events.ITERATION_COMPLETED)
+    @trainer.on(Events.ITERATION_COMPLETED)  # type: ignore[untyped-decorator]  # ignite is not typed
     def _note_loss(engine: SupervisedTrainer) -> None:
         losses.append(float(engine.state.output["loss"].detach()))
         line.show(engine.state.iteration, first, losses[-1])
 
-    @trainer.on(Events.EPOCH_COMPLETED)
+    @trainer.on(Events.EPOCH_COMPLETED)  # type: ignore[untyped-decorator]  # ignite is not typed
     def _tell(engine: SupervisedTrainer) -> None:
         epoch = int(engine.state.epoch)
         metrics = {

@@ -90,7 +90,7 @@ def read_label_map(case: ManifestCase, table: TissueTable) -> LabelMap:
         InputError: A value is not in the table, or the map shows no brain.
     """
     # The files are LIA with differing offsets and dtypes.
-    image = nib.as_closest_canonical(nib.load(case.label))  # type: ignore[no-untyped-call]  # nibabel has no types here
+    image = nib.as_closest_canonical(nib.load(case.label))
     values = np.asarray(image.dataobj)
     order = np.argsort(table.values)
     at = np.searchsorted(table.values[order], values).clip(max=len(order) - 1)
@@ -101,11 +101,12 @@ def read_label_map(case: ManifestCase, table: TissueTable) -> LabelMap:
     is_brain = torch.from_numpy(table.target > 0)[index.long()]
     if not bool(is_brain.any()):
         raise InputError(f"case {case.case}: the label map shows none of the structures")
+    first_mm, second_mm, third_mm = (float(size) for size in image.header.get_zooms()[:3])
     return LabelMap(
         case=case.case,
         index=index,
         near_brain=_grown(is_brain, STRIP_MARGIN_VOXELS),
-        voxel_mm=tuple(float(size) for size in image.header.get_zooms()[:3]),  # type: ignore[arg-type]  # three of them
+        voxel_mm=(first_mm, second_mm, third_mm),
         affine=np.asarray(image.affine, dtype=np.float64),
         # The middle of the bounding box would lie too low: the brainstem's label runs down the neck.
         centre_ijk=torch.nonzero(is_brain).double().mean(0).numpy(),

@@ -93,7 +93,7 @@ def check_digests(cases: Sequence[ManifestCase]) -> None:
             seen = hashlib.sha256(path.read_bytes()).hexdigest()
             if seen != stated:
                 raise InputError(
-                    f"case {case.case}: the {column} file has the digest {seen[:12]}, the manifest states {stated[:12]}",
+                    f"case {case.case}: its {column} file has digest {seen[:12]}…, the manifest states {stated[:12]}…",
                     hint="the file was changed or is another version: download it again, or make a new manifest",
                 )
 

@@ -17,7 +17,7 @@ class Component(Settings):
     name: str
     """Name in the table; never a dotted path."""
 
-    args: dict[str, Any] = {}
+    args: dict[str, Any] = Field(default_factory=dict)
     """Keyword arguments, as the component's own documentation names them."""
 
 
@@ -96,7 +96,7 @@ class SynthesisSettings(Settings):
     tissue_classes: str
     """Csv below the data root: the tissue class of the value on the same line."""
 
-    mirrored_values: dict[int, int] = {}
+    mirrored_values: dict[int, int] = Field(default_factory=dict)
     """Value of a right structure: value of its left twin, whose tissue class it takes."""
 
     keep_when_stripped: tuple[int, ...] = ()
@@ -192,7 +192,7 @@ class OptimiserSettings(Settings):
     learning_rate: PositiveFloat = 1e-3
     """Highest learning rate."""
 
-    args: dict[str, Any] = {}
+    args: dict[str, Any] = Field(default_factory=dict)
     """Further arguments of the optimiser."""
 
     clip_norm: NonNegativeFloat = 5.0
@@ -205,7 +205,7 @@ class ScheduleSettings(Settings):
     name: str = "warmup_cosine"
     """Name in the table of schedules."""
 
-    args: dict[str, Any] = {}
+    args: dict[str, Any] = Field(default_factory=dict)
     """Further arguments of the schedule."""
 
 

@@ -114,7 +114,11 @@ class SliceSource:
             image = middle + float(rng.random()) * (image - middle)
         self.augmentation.set_random_state(seed=int(rng.integers(2**31)))
         altered: Any = self.augmentation({"image": image, "label": volume.label[..., at]})
-        return {"image": torch.as_tensor(altered["image"]), "label": torch.as_tensor(altered["label"]), "case": volume.case}
+        return {
+            "image": torch.as_tensor(altered["image"]),
+            "label": torch.as_tensor(altered["label"]),
+            "case": volume.case,
+        }
 
 
 def validation_synthesis(
@@ -130,9 +134,7 @@ def validation_synthesis(
     return made
 
 
-def contrast_images(
-    source: LabelMap, table: TissueTable, settings: SynthesisSettings
-) -> Iterator[tuple[str, Sample]]:
+def contrast_images(source: LabelMap, table: TissueTable, settings: SynthesisSettings) -> Iterator[tuple[str, Sample]]:
     """Make one whole-head image per known contrast, on the map's own grid."""
     for number, contrast in enumerate(settings.contrasts):
         made = draw_contrast(source, table, contrast, np.random.default_rng((2**41, number)))

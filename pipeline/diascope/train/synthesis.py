@@ -135,9 +135,7 @@ def _hidden(index: Tensor, near: Tensor, visible: Tensor) -> Tensor:
     return index * (visible[index] & near)
 
 
-def _intensities(
-    table: TissueTable, settings: SynthesisSettings, rng: np.random.Generator
-) -> tuple[Tensor, Tensor]:
+def _intensities(table: TissueTable, settings: SynthesisSettings, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
     if settings.contrasts and rng.random() < settings.contrast_fraction:
         contrast = settings.contrasts[int(rng.integers(len(settings.contrasts)))]
         mean, spread = _near_contrast(table, contrast, rng, CONTRAST_SPREAD)
@@ -153,7 +151,9 @@ def _near_contrast(
 ) -> tuple[Tensor, Tensor]:
     mean, noise = _by_class(table, rng, lambda: rng.uniform(0.05, 0.9))
     known = contrast.mean_of_value
-    twin_of_class = {int(table.tissue[at]): known[int(value)] for at, value in enumerate(table.values) if value in known}
+    twin_of_class = {
+        int(table.tissue[at]): known[int(value)] for at, value in enumerate(table.values) if value in known
+    }
     shift = {tissue: rng.normal(0, spread) if spread else 0.0 for tissue in twin_of_class}
     for at, tissue in enumerate(table.tissue.tolist()):
         if tissue in twin_of_class:
@@ -161,9 +161,7 @@ def _near_contrast(
     return mean, noise * 0.6
 
 
-def _by_class(
-    table: TissueTable, rng: np.random.Generator, draw: Callable[[], float]
-) -> tuple[Tensor, Tensor]:
+def _by_class(table: TissueTable, rng: np.random.Generator, draw: Callable[[], float]) -> tuple[Tensor, Tensor]:
     classes = sorted(set(table.tissue.tolist()))
     mean_of: Mapping[int, float] = {tissue: draw() for tissue in classes}
     spread_of: Mapping[int, float] = {tissue: rng.uniform(0.01, 0.1) for tissue in classes}

@@ -31,7 +31,6 @@ from diascope.train.volumes import prepare_volumes
 log = logging.getLogger(__name__)
 
 
-
 @dataclass(frozen=True, slots=True, eq=False)
 class TrainingData:
     """What a training learns from and what it is watched on."""
@@ -133,7 +132,13 @@ def _claim(out: Path, config: TrainConfig) -> None:
 
 
 def _defaults_of(config: TrainConfig) -> dict[str, object]:
-    plain: dict[str, object] = {"epochs": 1, "threads": None, "data_workers": 0, "device": "cpu", "channels_last": False}
+    plain: dict[str, object] = {
+        "epochs": 1,
+        "threads": None,
+        "data_workers": 0,
+        "device": "cpu",
+        "channels_last": False,
+    }
     plain |= {"data_root": Path(), "manifest": Path(config.manifest.name), "weights_dtype": "float32"}
     labels = tuple(label.model_copy(update={"colour": "#000000"}) for label in config.bundle.labels)
     fixed = {"version": "", "title": "", "licence": "", "citations": (), "intended_use": "", "limits": ()}

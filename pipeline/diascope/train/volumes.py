@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from monai.data import MetaTensor
 from monai.transforms import Compose, ResampleToMatch
+from nibabel.filebasedimages import ImageFileError
 from numpy.typing import NDArray
 
 from diascope.errors import GridMismatch, InputError
@@ -31,10 +32,12 @@ def read_case(case: ManifestCase, labels: int) -> tuple[MetaTensor, MetaTensor]:
         label = nib.load(case.label)
         image_values = np.asarray(image.dataobj, dtype=np.float32)
         label_values = np.asarray(label.dataobj)
-    except (OSError, nib.filebasedimages.ImageFileError, EOFError) as error:
+    except (OSError, ImageFileError, EOFError) as error:
         raise InputError(f"case {case.case}: a file cannot be read ({type(error).__name__})") from None
     if image_values.shape != label_values.shape:
-        raise GridMismatch(f"case {case.case}: the image is {image_values.shape}, its label {label_values.shape} voxels")
+        raise GridMismatch(
+            f"case {case.case}: the image is {image_values.shape}, its label {label_values.shape} voxels"
+        )
     apart_mm = float(np.abs(image.affine - label.affine).max())
     if apart_mm > AFFINE_TOLERANCE_MM:
         raise GridMismatch(
@@ -51,14 +54,12 @@ def read_case(case: ManifestCase, labels: int) -> tuple[MetaTensor, MetaTensor]:
     return _as_meta(image_values, image.affine), _as_meta(label_values.astype(np.float32), label.affine)
 
 
-def prepare_volumes(
-    cases: Sequence[ManifestCase], labels: int, preprocessing: Compose
-) -> tuple[PreparedVolume, ...]:
+def prepare_volumes(cases: Sequence[ManifestCase], labels: int, preprocessing: Compose) -> tuple[PreparedVolume, ...]:
     """Read the cases and run the bundle's preprocessing on them, labels along with the images."""
     prepared = []
     for case in cases:
         image, label = read_case(case, labels)
-        seen = preprocessing({"image": image})["image"]  # type: ignore[index]  # a dictionary in, a dictionary out
+        seen = preprocessing({"image": image})["image"]
         matched = ResampleToMatch(mode="nearest", padding_mode="border")(label, img_dst=seen[:1])
         prepared.append(
             PreparedVolume(
@@ -72,5 +73,10 @@ def prepare_volumes(
 
 
 def _as_meta(values: NDArray[np.float32], affine: NDArray[np.float64]) -> MetaTensor:
-    meta = {"original_affine": affine, "spatial_shape": values.shape, "original_channel_dim": "no_channel", "space": "RAS"}
+    meta = {
+        "original_affine": affine,
+        "spatial_shape": values.shape,
+        "original_channel_dim": "no_channel",
+        "space": "RAS",
+    }
     return MetaTensor(torch.from_numpy(values)[None], affine=torch.from_numpy(np.asarray(affine)), meta=meta)
