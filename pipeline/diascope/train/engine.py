@@ -102,7 +102,7 @@ def run_training(
     epoch_log = EpochLog(out / "log.jsonl", begun)
     ValidationHandler(interval=config.validate_every_epochs, validator=validation).attach(trainer)
     _attach_steps(trainer, training)
-    _attach_log(trainer, training, validation, [epoch_log, *callbacks])
+    _attach_log(trainer, training, validation, epoch_log, callbacks)
     CheckpointSaver(
         save_dir=str(out / "checkpoints"),
         save_dict=state,
@@ -119,8 +119,7 @@ def resume(trainer: SupervisedTrainer, state: Mapping[str, Any], folder: Path) -
     Returns:
         Its epoch, 0 if there is none.
     """
-    found = sorted(folder.glob("*epoch=*.pt"), key=lambda path: int(path.stem.split("=")[-1]), reverse=True)
-    for checkpoint in found:
+    for checkpoint in _checkpoints(folder):
         try:
             CheckpointLoader(load_path=str(checkpoint), load_dict=dict(state), map_location="cpu")(trainer)
         except (RuntimeError, EOFError, OSError) as error:
@@ -130,6 +129,14 @@ def resume(trainer: SupervisedTrainer, state: Mapping[str, Any], folder: Path) -
         log.info("resumed after epoch %d", trainer.state.epoch)
         return int(trainer.state.epoch)
     return 0
+
+
+def newest_weights(folder: Path) -> dict[str, Tensor] | None:
+    """Read the network's weights from the newest checkpoint; None where there is none."""
+    for checkpoint in _checkpoints(folder):
+        weights: dict[str, Tensor] = torch.load(checkpoint, map_location="cpu", weights_only=True)["network"]
+        return weights
+    return None
 
 
 def build_validator(
@@ -160,6 +167,10 @@ def build_validator(
             "dice_by_label": MeanDice(include_background=False, output_transform=scored, reduction="mean_batch")
         },
     )
+
+
+def _checkpoints(folder: Path) -> list[Path]:
+    return sorted(folder.glob("*epoch=*.pt"), key=lambda path: int(path.stem.split("=")[-1]), reverse=True)
 
 
 def _trainer(training: Training) -> SupervisedTrainer:
@@ -209,6 +220,7 @@ def _attach_log(
     trainer: SupervisedTrainer,
     training: Training,
     validation: SupervisedEvaluator,
+    epoch_log: EpochLog,
     callbacks: Sequence[EpochCallback],
 ) -> None:
     config = training.config
@@ -229,7 +241,7 @@ def _attach_log(
         metrics = {
             "loss": sum(losses) / len(losses),
             "learning_rate": float(training.schedule.get_last_lr()[0]),
-            "seconds": time.monotonic() - started,
+            "seconds": epoch_log.seconds_before + time.monotonic() - started,
             "steps": float(engine.state.iteration),
         }
         losses.clear()
@@ -238,5 +250,6 @@ def _attach_log(
             # MONAI gives a plain number where there is one label.
             by_label = torch.as_tensor(validation.state.metrics["dice_by_label"]).reshape(-1).tolist()
             metrics |= {f"dice_{name}": float(dice) for name, dice in zip(names, by_label, strict=True)}
+        epoch_log(epoch, metrics)
         for callback in callbacks:
             callback(epoch, metrics)

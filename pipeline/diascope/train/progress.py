@@ -35,6 +35,7 @@ class EpochLog:
         """Keep the lines up to epoch `begun`, after which the run continues."""
         self.target = target
         kept = [line for line in read_log(target) if line["epoch"] <= begun]
+        self.seconds_before = kept[-1]["seconds"] if kept else 0.0
         target.write_text("".join(json.dumps(line) + "\n" for line in kept), encoding="utf-8")
 
     def __call__(self, epoch: int, metrics: Mapping[str, float]) -> None:

@@ -1,0 +1,90 @@
+"""The whole of `diascope train`: train, export, score on the test cases, write the card."""
+
+import logging
+import platform
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from diascope.errors import ConfigError
+from diascope.train.card import Effort, card_text
+from diascope.train.components import build_network
+from diascope.train.engine import EpochCallback, newest_weights
+from diascope.train.export import install_bundle, write_bundle
+from diascope.train.progress import read_log
+from diascope.train.scoring import TestScore, score_bundle, write_scores
+from diascope.train.settings import TrainConfig
+from diascope.train.training import train_network
+
+log = logging.getLogger(__name__)
+
+
+def train_bundle(
+    config: TrainConfig, out: Path, callbacks: Sequence[EpochCallback] = (), *, models: Path | None = None
+) -> Path:
+    """Train a network, or finish an interrupted training, and make its bundle.
+
+    Args:
+        config: The training.
+        out: Folder of checkpoints, log, scores and the bundle.
+        callbacks: Called after each epoch with its number and its metrics.
+        models: Folder into which the bundle is copied and locked; None leaves it in OUT.
+
+    Returns:
+        The bundle's folder.
+
+    Raises:
+        PipelineError: The config, a case or the output folder cannot be used.
+    """
+    network = train_network(config, out, callbacks)
+    return _make(config, out, network, models, is_interim=False)
+
+
+def export_bundle(config: TrainConfig, out: Path, *, models: Path | None = None, is_interim: bool = True) -> Path:
+    """Make a bundle of the newest checkpoint, without training on.
+
+    An interim version leaves the test cases alone, and its card says so.
+
+    Returns:
+        The bundle's folder.
+
+    Raises:
+        ConfigError: OUT holds no checkpoint.
+    """
+    weights = newest_weights(out / "checkpoints")
+    if weights is None:
+        raise ConfigError("the output folder holds no checkpoint yet", hint="train first, for at least one epoch")
+    network = build_network(config.network)
+    network.load_state_dict(weights)
+    return _make(config, out, network, models, is_interim=is_interim)
+
+
+def _make(config: TrainConfig, out: Path, network: nn.Module, models: Path | None, *, is_interim: bool) -> Path:
+    folder = out / config.bundle.name
+    effort = _effort(config, out, network)
+    last = _last_validation(out)
+    write_bundle(config, network, folder, card_text(config, (), effort, last))
+    scores: tuple[TestScore, ...] = ()
+    if not is_interim:
+        scores = score_bundle(config, folder)
+        write_scores(scores, out)
+    write_bundle(config, network, folder, card_text(config, scores, effort, last))
+    return install_bundle(folder, models) if models else folder
+
+
+def _effort(config: TrainConfig, out: Path, network: nn.Module) -> Effort:
+    last = read_log(out / "log.jsonl")[-1]
+    device = torch.device(config.device)
+    threads = f"{torch.get_num_threads()} thread(s) of a CPU ({platform.machine()})"
+    return Effort(
+        steps=int(last["steps"]),
+        minutes=last["seconds"] / 60,
+        device=torch.cuda.get_device_name(device) if device.type == "cuda" else threads,
+        parameters=sum(weight.numel() for weight in network.parameters()),
+    )
+
+
+def _last_validation(out: Path) -> dict[str, float]:
+    return next((line for line in reversed(read_log(out / "log.jsonl")) if "dice" in line), {})

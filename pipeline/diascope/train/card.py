@@ -1,0 +1,142 @@
+"""The model card: what was measured, in words that do not promise more."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from diascope.evaluation.bootstrap import Estimate
+from diascope.train.scoring import TestScore, summarise
+from diascope.train.settings import SynthesisSettings, TrainConfig
+
+# The worst cases are shown: a mean hides them.
+WORST_SHOWN = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Effort:
+    """What a training cost.
+
+    Attributes:
+        steps: Optimiser steps.
+        minutes: Wall-clock time, validation included.
+        device: On what, in words.
+        parameters: Number of weights.
+    """
+
+    steps: int
+    minutes: float
+    device: str
+    parameters: int
+
+
+def card_text(config: TrainConfig, scores: Sequence[TestScore], effort: Effort, validation: Mapping[str, float]) -> str:
+    """Write the card in markdown.
+
+    Args:
+        config: The training.
+        scores: Test scores; empty while the test cases were not used.
+        effort: What it cost.
+        validation: Last values of the log, by metric name.
+    """
+    bundle = config.bundle
+    labels = "\n".join(f"| {value} | {label.name} |" for value, label in enumerate(bundle.labels, start=1))
+    limits = "\n".join(f"- {limit}" for limit in bundle.limits)
+    citations = "\n".join(f"- {citation}" for citation in bundle.citations)
+    research = "\n\n**For research only**, by the licence of its data." if bundle.research_only else ""
+    return f"""# {bundle.name}
+
+{bundle.title}. Version {bundle.version}.{research}
+
+## Intended use
+
+{bundle.intended_use}
+
+## What it cannot do
+
+{limits}
+
+## Labels
+
+| value | label |
+|---|---|
+{labels}
+
+## Data
+
+{bundle.data_statement} The split is in `data_manifests/{config.manifest.name}`.
+
+## Training
+
+`diascope train configs/train_{bundle.name}.yaml -o OUT` (the config is also in this bundle, `configs/train.yaml`).
+
+{effort.steps} steps, batches of {config.batch_size}, {effort.minutes:.0f} minutes on {effort.device}.
+{config.network.name} with {effort.parameters / 1e6:.2f} million weights, {config.precision} arithmetic, seed
+{config.seed}. The last weights are shipped: no epoch was chosen by looking at results. On the images that
+watched the training (not the test cases) Dice at the end was {_validation_text(validation)}.
+
+## Results on cases kept out of the training
+
+{_results_text(config, scores)}
+
+## Licence
+
+{bundle.licence}
+
+## Please cite
+
+{citations}
+"""
+
+
+def _validation_text(validation: Mapping[str, float]) -> str:
+    by_label = {key[5:]: value for key, value in validation.items() if key.startswith("dice_")}
+    if "dice" not in validation:
+        return "not measured"
+    parts = ", ".join(f"{name} {value:.3f}" for name, value in by_label.items())
+    return f"{validation['dice']:.3f} ({parts})"
+
+
+def _results_text(config: TrainConfig, scores: Sequence[TestScore]) -> str:
+    if not scores:
+        return "Not measured yet: this is an interim version, and the test cases were not used."
+    is_synthetic = isinstance(config.source, SynthesisSettings)
+    patients = len({score.patient for score in scores})
+    found = summarise(scores)
+    conditions = ["", *(name for name in dict.fromkeys(score.condition for score in scores) if name)]
+    shown = [name or "all" for name in conditions]
+    lines = [
+        f"Dice on the source's own voxels, {patients} {'heads' if is_synthetic else 'patients'}; mean and, in "
+        "brackets, the 95 % interval of a bootstrap over patients"
+        + (" (with fewer than 5 patients: the range over images instead)." if patients < 5 else "."),
+    ]
+    if is_synthetic:
+        lines.append(
+            "**These images are synthetic**, at three contrasts, made from label maps kept out of the training. "
+            "They tell whether the anatomy was learned; on real scans expect less."
+        )
+    lines += ["", f"| label | {' | '.join(shown)} |", "|---|" + "---|" * len(shown)]
+    for label in ["", *dict.fromkeys(score.label for score in scores)]:
+        cells = [_cell(found[label, name], scores, label, name) for name in conditions]
+        lines.append(f"| {label or '**mean of the labels**'} | {' | '.join(cells)} |")
+    seconds = [score.seconds for score in scores]
+    lines += ["", f"One case took {np.median(seconds):.1f} s in the median, at most {max(seconds):.1f} s.", ""]
+    if not is_synthetic:
+        values = np.array([score.dice for score in scores])
+        lines.append(f"Median {np.nanmedian(values):.3f}; {int((values < 0.7).sum())} of {len(values)} below 0.70.")
+    worst = sorted((score for score in scores if not np.isnan(score.dice)), key=lambda score: score.dice)[:WORST_SHOWN]
+    lines += ["", "The worst: " + "; ".join(_worst_text(score) for score in worst) + "."]
+    return "\n".join(lines)
+
+
+def _cell(estimate: Estimate, scores: Sequence[TestScore], label: str, condition: str) -> str:
+    if estimate.value is None or estimate.low is not None:
+        return str(estimate)
+    values = [row.dice for row in scores if label in ("", row.label) and condition in ("", row.condition)]
+    return f"{estimate.value:.3f} ({np.nanmin(values):.3f} to {np.nanmax(values):.3f})"
+
+
+def _worst_text(score: TestScore) -> str:
+    where = " ".join(part for part in (score.label, score.condition, score.case) if part)
+    ratio = score.drawn_voxels / score.truth_voxels if score.truth_voxels else float("inf")
+    return f"{where} {score.dice:.3f} (drew {ratio:.2f} of the true volume)"
