@@ -2,6 +2,8 @@
 
 import numpy as np
 import pytest
+from scipy import stats
+
 from diascope.errors import InputError
 from diascope.evaluation.bootstrap import (
     Estimate,
@@ -12,7 +14,6 @@ from diascope.evaluation.bootstrap import (
     ratio_estimate,
     resample,
 )
-from scipy import stats
 
 
 def rng() -> np.random.Generator:

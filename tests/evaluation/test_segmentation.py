@@ -3,13 +3,14 @@
 import numpy as np
 import pytest
 import torch
+from monai.metrics import DiceMetric, HausdorffDistanceMetric
+from numpy.typing import NDArray
+from scipy import ndimage
+
 from diascope.errors import GridMismatch, InputError
 from diascope.evaluation.segmentation import compare_masks, compare_objects, dice
 from diascope.geometry import Grid, IndexGrid, PixelGrid
 from diascope.volume import Mask
-from monai.metrics import DiceMetric, HausdorffDistanceMetric
-from numpy.typing import NDArray
-from scipy import ndimage
 
 SHAPE = (9, 11, 7)
 GRID = Grid(SHAPE, np.diag([0.7, 0.8, 2.5, 1.0]))

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+
 from diascope.errors import InputError
 from diascope.evaluation.segmentation import LabelScore, compare_objects
 from diascope.evaluation.segmentation_summary import summarise_labels

@@ -3,8 +3,6 @@
 import numpy as np
 import pytest
 import torch
-from diascope.evaluation.surface import _contour_lengths, _surface_areas, diagonal_of, surface_distances
-from diascope.geometry import Grid, IndexGrid
 from monai.metrics import compute_surface_dice
 from monai.metrics.utils import (
     create_table_neighbour_code_to_contour_length,
@@ -12,6 +10,9 @@ from monai.metrics.utils import (
 )
 from numpy.typing import NDArray
 from scipy import ndimage
+
+from diascope.evaluation.surface import _contour_lengths, _surface_areas, diagonal_of, surface_distances
+from diascope.geometry import Grid, IndexGrid
 
 SPACING_MM = (0.7, 0.8, 2.5)
 OBLIQUE = np.array([[0.6, -0.5, 0.3, 11.0], [0.3, 0.6, -0.9, -7.0], [0.2, 0.2, 2.3, 3.0], [0.0, 0.0, 0.0, 1.0]])

@@ -6,7 +6,7 @@ are drawn with replacement and their rows with them (Field and Welsh, J R Stat S
 is a sum over rows is one matrix product.
 """
 
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,6 +20,9 @@ Ints = NDArray[np.int64]
 
 ROUNDS = 1000
 LEVEL = 0.95
+
+# Bounds the memory of a draw: 25 rounds of 100,000 rows are 20 MB of float64.
+ROUNDS_AT_ONCE = 25
 
 # With fewer patients than this the percentiles of a bootstrap are far too narrow:
 # the value is given, the interval is not.
@@ -66,11 +69,12 @@ class Resampling:
 
     Attributes:
         code: (rows,) which patient a row belongs to, 0..patients-1.
-        weights: (rounds, patients) how often a patient was drawn in a round.
+        weights: (rounds, patients) how often a patient was drawn in a round. One
+            byte each: 1,000 rounds of 100,000 patients must fit into memory.
     """
 
     code: Ints
-    weights: NDArray[np.float32]
+    weights: NDArray[np.uint8]
 
     @property
     def patients(self) -> int:
@@ -89,8 +93,16 @@ class Resampling:
         filled = np.nan_to_num(np.asarray(values, dtype=np.float64))
         flat = filled.reshape(len(filled), -1)
         per_patient = np.stack([np.bincount(self.code, column, self.patients) for column in flat.T], axis=1)
-        total: Floats = self.weights.astype(np.float64) @ per_patient
+        total = np.empty((len(self.weights), per_patient.shape[1]))
+        for start in range(0, len(self.weights), ROUNDS_AT_ONCE):
+            rounds = slice(start, start + ROUNDS_AT_ONCE)
+            total[rounds] = self.weights[rounds].astype(np.float64) @ per_patient
         return total.reshape((len(self.weights), *filled.shape[1:]))
+
+    def row_weights(self) -> Iterator[Floats]:
+        """Give (some rounds, rows) weights, a few rounds at a time."""
+        for start in range(0, len(self.weights), ROUNDS_AT_ONCE):
+            yield self.weights[start : start + ROUNDS_AT_ONCE][:, self.code].astype(np.float64)
 
     def rows_of(self, at: int) -> Ints:
         """List the rows of one round, a patient drawn twice with its rows twice."""
@@ -108,9 +120,10 @@ def resample(patients: Sequence[Hashable], rng: np.random.Generator, rounds: int
     code, distinct = pd.factorize(np.asarray(patients, dtype=object))
     n = len(distinct)
     if n == 0:
-        return Resampling(code.astype(np.int64), np.zeros((rounds, 0), dtype=np.float32))
-    weights = np.empty((rounds, n), dtype=np.float32)
+        return Resampling(code.astype(np.int64), np.zeros((rounds, 0), dtype=np.uint8))
+    weights = np.empty((rounds, n), dtype=np.uint8)
     for at in range(rounds):
+        # Nobody is drawn more than 255 times: that has a probability below 1e-500.
         weights[at] = np.bincount(rng.integers(0, n, n), minlength=n)
     return Resampling(code.astype(np.int64), weights)
 
@@ -163,11 +176,7 @@ def median_estimate(values: Sequence[float | None] | Floats, drawn: Resampling, 
     if behind < FEWEST_PATIENTS:
         return Estimate(value, n=known.size, reason=f"{behind} patients are too few for an interval")
     order = known[np.argsort(numbers[known], kind="stable")]
-    reached = np.cumsum(drawn.weights[:, drawn.code[order]], axis=1, dtype=np.float64)
-    total = reached[:, -1:]
-    lower = np.argmax(reached >= total / 2, axis=1)
-    upper = np.argmax(reached > total / 2, axis=1)
-    rounds = np.where(total[:, 0] > 0, (numbers[order][lower] + numbers[order][upper]) / 2, np.nan)
+    rounds = np.concatenate([_weighted_median(numbers[order], weights[:, order]) for weights in drawn.row_weights()])
     low, high = interval(rounds)
     return Estimate(value, low, high, known.size)
 
@@ -209,3 +218,11 @@ def interval(rounds: Floats) -> tuple[float | None, float | None]:
     tail = (1 - LEVEL) / 2
     low, high = np.quantile(defined, [tail, 1 - tail]).tolist()
     return low, high
+
+
+def _weighted_median(ascending: Floats, weights: Floats) -> Floats:
+    reached = np.cumsum(weights, axis=1)
+    total = reached[:, -1:]
+    lower = np.argmax(reached >= total / 2, axis=1)
+    upper = np.argmax(reached > total / 2, axis=1)
+    return np.where(total[:, 0] > 0, (ascending[lower] + ascending[upper]) / 2, np.nan)

@@ -181,13 +181,18 @@ def _surface_scores(predicted: Bools, truth: Bools, space: Space, tolerance: flo
 
 
 def _lesions(predicted: Bools, truth: Bools) -> tuple[tuple[int, ...], tuple[bool, ...], int]:
-    touching = np.ones((3, 3, 3), dtype=bool)
-    parts, n = ndimage.label(truth, touching)
-    sizes = np.bincount(parts.ravel(), minlength=n + 1)[1:]
-    shared = np.bincount(parts[predicted], minlength=n + 1)[1:]
-    drawn, n_drawn = ndimage.label(predicted, touching)
-    on_truth = np.bincount(drawn[truth], minlength=n_drawn + 1)[1:]
-    return tuple(sizes.tolist()), tuple((shared > 0).tolist()), int(np.count_nonzero(on_truth == 0))
+    sizes, found = _parts(truth, predicted)
+    _, on_truth = _parts(predicted, truth)
+    return sizes, found, on_truth.count(False)
+
+
+def _parts(inside: Bools, other: Bools) -> tuple[tuple[int, ...], tuple[bool, ...]]:
+    parts, n = ndimage.label(inside, np.ones((3, 3, 3), dtype=bool))
+    if n == 1:  # the usual organ: counting by part is slow on large images
+        return (int(np.count_nonzero(inside)),), (bool((inside & other).any()),)
+    sizes = np.bincount(parts[inside], minlength=n + 1)[1:]
+    shared = np.bincount(parts[inside & other], minlength=n + 1)[1:]
+    return tuple(sizes.tolist()), tuple((shared > 0).tolist())
 
 
 def _label_pairs(
