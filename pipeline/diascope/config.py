@@ -52,7 +52,7 @@ def parse_settings(
     try:
         return model.model_validate(merged)
     except ValidationError as error:
-        raise _config_error(model, error, where) from None
+        raise _config_error(model, error, merged, where) from None
 
 
 def read_yaml(source: Path) -> dict[str, Any]:
@@ -65,7 +65,7 @@ def read_yaml(source: Path) -> dict[str, Any]:
         values = yaml.safe_load(source.read_text(encoding="utf-8"))
     except OSError as error:
         raise ConfigError(f"cannot read the config {source.name}: {error.strerror}") from None
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise ConfigError(f"{source.name} is not valid yaml: {error}") from None
     if values is None:
         return {}
@@ -136,16 +136,28 @@ def _set_key(values: dict[str, Any], text: str) -> None:
         raise ConfigError(f"--set {text}: {'.'.join(parts[:-1])} has no keys below it")
 
 
-def _config_error(model: type[Settings], error: ValidationError, where: str) -> ConfigError:
+def _config_error(model: type[Settings], error: ValidationError, values: Mapping[str, Any], where: str) -> ConfigError:
     lines, hints = [], []
     for problem in error.errors():
-        key = ".".join(str(part) for part in problem["loc"])
+        key = _spelt_key(problem["loc"], values)
         if problem["type"] == "extra_forbidden":
             lines.append(f"{where}: {key} is not a setting")
             hints.append(_did_you_mean(key, list(_key_paths(model))))
         else:
             lines.append(f"{where}: {key}: {problem['msg']} (got {_short(problem.get('input'))})")
     return ConfigError("\n".join(lines), hint="; ".join(hint for hint in hints if hint))
+
+
+def _spelt_key(location: Sequence[int | str], values: Any) -> str:
+    """Spell a key as the yaml does: pydantic puts the kind of a union between two keys."""
+    parts: list[str] = []
+    for at, part in enumerate(location):
+        is_there = part in values if isinstance(values, dict) else isinstance(values, list) and isinstance(part, int)
+        if is_there:
+            values = values[part]
+        if is_there or at == len(location) - 1:
+            parts.append(str(part))
+    return ".".join(parts)
 
 
 def _short(value: object) -> str:
