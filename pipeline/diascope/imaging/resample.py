@@ -51,8 +51,9 @@ def labels_on_grid(source: GridOfLogits, shape: Shape, affine: NDArray[np.float6
         (i, j, k) uint8 label values.
     """
     labels = np.zeros(shape, dtype=np.uint8)
-    to_source = np.linalg.inv(source.affine) @ affine
-    box = _target_box(source.logits, np.linalg.inv(to_source), shape)
+    to_source = np.asarray(np.linalg.inv(source.affine) @ affine, dtype=np.float64)
+    to_target = np.asarray(np.linalg.inv(to_source), dtype=np.float64)
+    box = _target_box(source.logits, to_target, shape)
     if box is None:
         return labels
     logits = torch.from_numpy(np.ascontiguousarray(source.logits))[None]

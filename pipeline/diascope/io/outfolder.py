@@ -17,7 +17,7 @@ from pathlib import Path
 from diascope.errors import OutputError
 
 _NO_SPACE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
-_NOT_OURS_TO_WRITE = {errno.EACCES, errno.EPERM, errno.EROFS}
+_NOT_OURS_TO_WRITE = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST, errno.ENAMETOOLONG}
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ import numpy as np
 from isal import igzip
 from numpy.typing import NDArray
 
-from diascope.geometry import Grid, PixelGrid, Space, affine_of
+from diascope.geometry import Grid, PixelGrid, Space
 from diascope.volume import Heatmap, Mask, Volume
 
 # zlib's level 6 takes 16 s for a chest CT and saves a few per cent; ISA-L's
@@ -25,7 +25,11 @@ def write_volume(path: Path, volume: Volume) -> None:
         path: Ends in .nii.gz.
         volume: The image; its display window goes into cal_min and cal_max.
     """
-    data = volume.data if volume.data.dtype.kind in "iu" and volume.data.dtype.itemsize <= 4 else volume.data.astype(np.float32)
+    data = (
+        volume.data
+        if volume.data.dtype.kind in "iu" and volume.data.dtype.itemsize <= 4
+        else volume.data.astype(np.float32)
+    )
     image = _nifti(data, volume.space)
     if volume.display_window is not None:
         centre, width = volume.display_window
@@ -46,22 +50,26 @@ def write_heatmap(path: Path, heatmap: Heatmap) -> None:
 
 
 def _nifti(data: NDArray[np.generic], space: Space) -> nib.Nifti1Image:
-    image = nib.Nifti1Image(data, affine_of(space))
-    # A code of 0 says: orientation unknown. Nobody may read a frame into it.
-    code = _SCANNER if isinstance(space, Grid) else _UNKNOWN
-    image.set_sform(image.affine, code=code)
-    image.set_qform(None if isinstance(space, Grid) and space.is_sheared else image.affine, code=code)
-    if isinstance(space, Grid) and space.is_sheared:
-        # A qform cannot hold a shear; a rounded one beside a true sform would mislead.
-        image.set_qform(None, code=_UNKNOWN)
-        image.header["pixdim"][1:4] = space.spacing_mm
-    if isinstance(space, PixelGrid):
-        image.header["pixdim"][1:3] = space.spacing_mm
-    image.header.set_xyzt_units("unknown" if not isinstance(space, Grid | PixelGrid) else "mm")
+    if not isinstance(space, Grid):
+        # Without an affine nibabel leaves both codes at 0: nobody may read a frame into it.
+        image = nib.Nifti1Image(data, None)
+        if isinstance(space, PixelGrid):
+            image.header["pixdim"][1:3] = space.spacing_mm
+        image.header.set_xyzt_units("mm" if isinstance(space, PixelGrid) else "unknown")
+        return image
+    image = nib.Nifti1Image(data, space.affine)
+    image.set_sform(space.affine, code=_SCANNER)
+    # A qform cannot hold a shear; a rounded one beside a true sform would mislead.
+    image.set_qform(None if space.is_sheared else space.affine, code=_UNKNOWN if space.is_sheared else _SCANNER)
+    image.header["pixdim"][1:4] = space.spacing_mm
+    image.header.set_xyzt_units("mm")
     return image
 
 
 def _save(path: Path, image: nib.Nifti1Image) -> None:
     image.header["descrip"] = b""
-    with path.open("wb") as stream, igzip.IGzipFile(filename="", mode="wb", compresslevel=GZIP_LEVEL, fileobj=stream, mtime=0) as packed:
+    with (
+        path.open("wb") as stream,
+        igzip.IGzipFile(filename="", mode="wb", compresslevel=GZIP_LEVEL, fileobj=stream, mtime=0) as packed,
+    ):
         packed.write(image.to_bytes())

@@ -24,7 +24,7 @@ from diascope.imaging.resample import GridOfLogits, straighten
 from diascope.io.decode import decode
 from diascope.io.outfolder import OutFolder, file_digest, folder_in_the_making
 from diascope.io.selection import Choice
-from diascope.io.series import Series
+from diascope.io.series import RefusedImage, Series
 from diascope.io.write_nifti import write_mask, write_volume
 from diascope.run.image_record import doubts, image_file, record_images
 from diascope.tasks.inference import Precision, run_network
@@ -39,6 +39,7 @@ class CaseJob:
     Attributes:
         case_id: Its name.
         series: All its images.
+        refused: Images of it that cannot be read.
         choices: What each network is given, in the order of the networks.
         bundles: The networks, in the same order.
         out: Where the results go.
@@ -50,6 +51,7 @@ class CaseJob:
 
     case_id: str
     series: tuple[Series, ...]
+    refused: tuple[RefusedImage, ...]
     choices: tuple[Choice, ...]
     bundles: tuple[BundleInfo, ...]
     out: OutFolder
@@ -164,8 +166,8 @@ def finish(inferred: CaseOutputs) -> CaseResults:
     report = CaseReport(
         case_id=job.case_id,
         status="done",
-        images=record_images(job.series, job.choices, images.volumes, stored=job.store_images),
-        bundles=tuple(bundle.stamp for bundle in job.bundles),
+        images=record_images(job, images.volumes),
+        bundles=tuple(dict.fromkeys(bundle.stamp for bundle, _ in images.pairs())),
         segmentations=tuple(segmentations),
         measurements=tuple(measurements),
         confidence=min(scores, default=None),

@@ -1,12 +1,13 @@
 """What a report says of the images of a case, chosen or not, and what a reader should doubt."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Protocol
 
-from diascope.findings import CaseReport, ImageRecord, SpaceKind
+from diascope.findings import CaseReport, ImageFacts, ImageRecord, SpaceKind
 from diascope.geometry import Grid, IndexGrid, PixelGrid, Space
 from diascope.io.selection import Choice
-from diascope.io.series import Series
+from diascope.io.series import RefusedImage, Series
 from diascope.volume import Volume
 
 _KINDS: dict[type, SpaceKind] = {Grid: "grid", PixelGrid: "pixels", IndexGrid: "index"}
@@ -17,18 +18,38 @@ def image_file(image_id: str) -> Path:
     return Path("images") / f"{image_id}.nii.gz"
 
 
-def record_images(
-    series: Sequence[Series], choices: Sequence[Choice], volumes: Mapping[str, Volume], *, stored: bool
-) -> tuple[ImageRecord, ...]:
-    """Describe every image of a case.
+class Study(Protocol):
+    """What is known of a case before it is read: a `CaseJob`."""
+
+    @property
+    def series(self) -> tuple[Series, ...]:
+        """All its images that can be read."""
+
+    @property
+    def refused(self) -> tuple[RefusedImage, ...]:
+        """Its images that cannot."""
+
+    @property
+    def choices(self) -> tuple[Choice, ...]:
+        """What each network is given."""
+
+    @property
+    def store_images(self) -> bool:
+        """Whether decoded images are written beside the report."""
+
+
+def record_images(study: Study, volumes: Mapping[str, Volume]) -> tuple[ImageRecord, ...]:
+    """Describe every image of a case: given to a network, left out, or refused.
 
     Args:
-        series: All images of the study.
-        choices: What each network was given, and why not the others.
+        study: The case.
         volumes: The images that were decoded, by image_id.
-        stored: Whether decoded images are written beside the report.
     """
-    return tuple(_record(one, choices, volumes.get(one.image_id), stored=stored) for one in series)
+    read = tuple(_record(one, study, volumes.get(one.image_id)) for one in study.series)
+    return read + tuple(
+        ImageRecord(image.image_id, ImageFacts(), files=image.files, not_chosen=(f"refused: {image.failure.reason}",))
+        for image in study.refused
+    )
 
 
 def doubts(report: CaseReport) -> tuple[str, ...]:
@@ -47,7 +68,7 @@ def doubts(report: CaseReport) -> tuple[str, ...]:
     return tuple(reasons)
 
 
-def _record(series: Series, choices: Sequence[Choice], volume: Volume | None, *, stored: bool) -> ImageRecord:
+def _record(series: Series, study: Study, volume: Volume | None) -> ImageRecord:
     space: Space | None = volume.space if volume is not None else series.space
     return ImageRecord(
         image_id=series.image_id,
@@ -58,15 +79,15 @@ def _record(series: Series, choices: Sequence[Choice], volume: Volume | None, *,
         axcodes=space.axcodes if isinstance(space, Grid) else None,
         is_sheared=space.is_sheared if isinstance(space, Grid) else None,
         files=len(series.files),
-        chosen_for=tuple(choice.bundle for choice in choices if series.image_id in choice.chosen_ids),
+        chosen_for=tuple(choice.bundle for choice in study.choices if series.image_id in choice.chosen_ids),
         not_chosen=tuple(
             f"{choice.bundle}: {reason}"
-            for choice in choices
+            for choice in study.choices
             for image_id, reason in choice.why_not
             if image_id == series.image_id
         ),
         notes=series.notes,
-        stored=str(image_file(series.image_id)) if stored and volume is not None else None,
+        stored=str(image_file(series.image_id)) if study.store_images and volume is not None else None,
         display_window=volume.display_window if volume is not None else None,
         is_inverted=volume is not None and volume.is_inverted,
     )

@@ -112,8 +112,8 @@ def run_cases(jobs: Iterable[CaseJob]) -> Iterator[CaseOutcome]:
             while writing:
                 yield _landing(*writing.popleft())
         finally:
-            for _, future in [*fetching, *writing]:
-                future.cancel()
+            for _, fetched in fetching:
+                fetched.cancel()
 
 
 def _fetch_next(

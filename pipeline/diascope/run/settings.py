@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from diascope.config import Settings
+from diascope.config import Settings, settings_hash
 from diascope.io.reader import IngestSettings
 from diascope.io.selection import SelectRule
 from diascope.run.tracking_settings import TrackingSettings
@@ -63,3 +63,15 @@ class RunConfig(Settings):
 
     tracking: TrackingSettings = TrackingSettings()
     """Where MLflow is, and what may go there."""
+
+
+def results_hash(config: RunConfig) -> str:
+    """Hash the settings that a result depends on: not where things lie, nor who is told.
+
+    Returns:
+        64 hexadecimal digits (SHA-256).
+    """
+    plain = RunConfig(
+        bundles=config.bundles, precision=config.precision, store_images=config.store_images, ingest=config.ingest
+    )
+    return settings_hash(plain)

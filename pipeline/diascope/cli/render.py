@@ -1,0 +1,115 @@
+"""The text of the command line, made by pure functions."""
+
+from collections import Counter
+from collections.abc import Sequence
+
+from diascope.bundles.find import BundleInfo
+from diascope.errors import PipelineError
+from diascope.run.plan import Plan, StudyPlan
+from diascope.run.record import CaseRow
+
+_NO_RESULT = {"failed": "failed", "nothing_to_do": "nothing to do"}
+
+
+def error_text(error: PipelineError) -> str:
+    """Say what is wrong and what to do, as stderr shows it."""
+    return f"error: {error.message}" + (f"\n  try: {error.hint}" if error.hint else "")
+
+
+def case_line(row: CaseRow) -> str:
+    """Sum a case up in a line: id, what came out, seconds."""
+    if row.status in _NO_RESULT:
+        outcome = _NO_RESULT[row.status] + (f" ({row.code})" if row.code else "")
+    elif row.findings is not None:
+        outcome = _count(row.findings, "finding")
+    else:
+        outcome = "done"
+    mark = "  look first" if row.review_first else ""
+    return f"{row.case_id}  {outcome:<28} {row.seconds:7.1f} s{mark}"
+
+
+def failure_lines(rows: Sequence[CaseRow]) -> list[str]:
+    """Say of each failed case why, each reason once with the number of its cases."""
+    why = Counter((row.code, row.reason) for row in rows if row.status == "failed")
+    return [f"{_count(n, 'case')} failed, {code}: {reason}" for (code, reason), n in why.most_common()]
+
+
+def total_line(rows: Sequence[CaseRow], resumed: int) -> str:
+    """Count the cases by how they ended."""
+    by_status: Counter[str] = Counter(row.status for row in rows)
+    parts = [f"{by_status['done']} of {_count(len(rows), 'case')} done"]
+    if resumed:
+        parts[0] += f" ({resumed} by an earlier run)"
+    parts += [f"{by_status[status]} {name}" for status, name in _NO_RESULT.items() if by_status[status]]
+    return ", ".join(parts)
+
+
+def plan_text(plan: Plan, *, every_study: bool) -> str:
+    """Say what will run and what will not, and why.
+
+    Args:
+        plan: Of the run.
+        every_study: Also the choice of images, study by study.
+    """
+    files = Counter(row.fate for row in plan.catalogue.files)
+    used = files.pop("used", 0)
+    lines = [
+        f"{_count(len(plan.catalogue.files), 'file')}: {used} in images"
+        + "".join(f", {n} {fate.replace('_', ' ')}" for fate, n in sorted(files.items())),
+        f"{_count(len(plan.studies), 'case')}: {len(plan.to_run)} to run, {len(plan.nothing_to_do)} nothing to do,"
+        f" {len(plan.refused)} refused",
+        f"networks: {', '.join(bundle.name for bundle in plan.bundles)}",
+        f"disk: about {plan.disk_bytes / 1e6:.0f} MB",
+    ]
+    if every_study:
+        lines += [line for study in plan.studies for line in _study_lines(study)]
+    return "\n".join(lines)
+
+
+def reject_lines(plan: Plan) -> list[str]:
+    """Count the files that are in no case, by code; images that were refused first."""
+    why = Counter((row.fate, row.code) for row in plan.catalogue.files if row.fate in {"refused", "failed"})
+    lines = [f"{_count(n, 'file')} {fate}: {code}" for (fate, code), n in sorted(why.items())]
+    skipped = sum(row.fate in {"not_an_image", "skipped"} for row in plan.catalogue.files)
+    return lines + ([f"{_count(skipped, 'file')} skipped: no image"] if skipped else [])
+
+
+def bundle_table(bundles: Sequence[BundleInfo]) -> str:
+    """List networks: name, version, task, licence."""
+    rows = [(one.name, one.version, one.block.task, one.block.licence) for one in bundles]
+    widths = [max((len(row[at]) for row in rows), default=0) for at in range(3)]
+    return "\n".join(
+        f"{name:<{widths[0]}}  {version:<{widths[1]}}  {task:<{widths[2]}}  {licence}"
+        for name, version, task, licence in rows
+    )
+
+
+def bundle_text(bundle: BundleInfo) -> str:
+    """Say what a network is for, what it draws, and what may be done with it."""
+    block = bundle.block
+    lines = [
+        f"{bundle.name} {bundle.version}",
+        bundle.description,
+        f"task:     {block.task}",
+        f"needs:    {block.needs}" + (f", modality {', '.join(block.modality)}" if block.modality else ""),
+        f"labels:   {', '.join(f'{label.value} {label.name}' for label in bundle.labels)}",
+        f"licence:  {block.licence}" + (" (research only)" if block.research_only else ""),
+        f"sha256:   {bundle.sha256}",
+    ]
+    return "\n".join([*lines, *(f"cite:     {citation}" for citation in block.citations)])
+
+
+def _study_lines(study: StudyPlan) -> list[str]:
+    lines = [f"\n{study.case_id}"]
+    for choice in study.choices:
+        names = ", ".join(choice.chosen_ids) or "nothing to do"
+        lines.append(f"  {choice.bundle}: {names}")
+        lines += [f"    not {image_id}: {reason}" for image_id, reason in choice.why_not]
+    lines += [
+        f"  refused {image.image_id} ({_count(image.files, 'file')}): {image.failure.reason}" for image in study.refused
+    ]
+    return lines
+
+
+def _count(n: int, noun: str) -> str:
+    return f"{n} {noun}" if n == 1 else f"{n} {noun}s"

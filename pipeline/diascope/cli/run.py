@@ -1,0 +1,130 @@
+"""`diascope run`: from files and folders to results, in one command."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from diascope.errors import ConfigError, OutputError
+
+if TYPE_CHECKING:
+    from diascope.run.batch import BatchOrder, Books
+    from diascope.run.record import CaseRow
+    from diascope.run.session import RunRequest
+
+Inputs = Annotated[list[Path], typer.Argument(help="Files, folders, archives, a DICOMDIR or a manifest csv.")]
+Config = Annotated[str | None, typer.Option("--config", "-c", help="A yaml file, or the name of one in configs/.")]
+Bundle = Annotated[str | None, typer.Option("--bundle", help="Run this network, without any yaml.")]
+Out = Annotated[Path | None, typer.Option("--out", "-o", help="Folder for the results.")]
+PlanOnly = Annotated[bool, typer.Option("--plan", help="Read headers only and say what would run.")]
+Overrides = Annotated[list[str] | None, typer.Option("--set", help="Change a setting: key=value, as in the yaml.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object per case.")]
+
+CASE_FAILED = 1
+STOPPED = 4
+
+
+def run(  # noqa: PLR0913 - the options of the command line
+    inputs: Inputs,
+    config: Config = None,
+    bundle: Bundle = None,
+    out: Out = None,
+    plan: PlanOnly = False,
+    overrides: Overrides = None,
+    as_json: AsJson = False,
+) -> None:
+    """Run networks over scans: folders in, results with report and overlays out."""
+    from diascope.run.session import RunRequest, run_config
+
+    settings, name = run_config(config, bundle, overrides or [])
+    request = RunRequest(tuple(inputs), settings, name)
+    if plan:
+        _show_plan(request)
+        return
+    if out is None:
+        raise ConfigError("a run needs an output folder", hint="-o OUT")
+    if run_request(request, out, as_json=as_json):
+        raise typer.Exit(CASE_FAILED)
+
+
+def run_request(request: "RunRequest", out_root: Path, *, as_json: bool = False) -> bool:
+    """Run a request and print how it goes: results to stdout, the rest to stderr.
+
+    Returns:
+        Whether a case failed or an image was refused.
+    """
+    from diascope.cli.redaction import register_identifiers
+    from diascope.cli.render import failure_lines, plan_text, reject_lines, total_line
+    from diascope.io.outfolder import OutFolder
+    from diascope.run.batch import Books
+    from diascope.run.session import found_in, make_order, open_key
+    from diascope.tasks.device import choose_device
+
+    device = choose_device(request.config.device)
+    typer.echo(f"device: {device.description}", err=True)
+    out = OutFolder(out_root)
+    out.create()
+    key = open_key(request.config)
+    with found_in(request, key, out.private) as found:
+        register_identifiers(found)
+        order = make_order(request, found, key, out, device)
+        typer.echo(plan_text(order.plan, every_study=False), err=True)
+        books = Books()
+        _print_cases(order, books, as_json=as_json)
+    rows = list(books.rows.values())
+    if not as_json:
+        typer.echo(total_line(rows, books.resumed))
+        for line in (*failure_lines(rows), *reject_lines(order.plan)):
+            typer.echo(line)
+        typer.echo(f"report: {out_root / out.report_html.name}")
+    return any(row.status == "failed" for row in rows) or any(
+        file.fate in {"refused", "failed"} for file in order.plan.catalogue.files
+    )
+
+
+def _print_cases(order: "BatchOrder", books: "Books", *, as_json: bool) -> None:
+    from diascope.cli.render import case_line, error_text
+    from diascope.run.batch import run_batch
+    from diascope.run.listener import tracking_listener
+
+    listener = tracking_listener(order, tell=lambda text: typer.echo(text, err=True))
+    try:
+        for row in _with_progress(run_batch(order, listener, books), len(order.plan.studies)):
+            typer.echo(json.dumps(asdict(row)) if as_json else case_line(row))
+    except OutputError as error:
+        typer.echo(error_text(error), err=True)
+        typer.echo(f"stopped after {len(books.rows)} cases; the same command goes on from there", err=True)
+        raise typer.Exit(STOPPED) from None
+
+
+def _with_progress(rows: "Iterator[CaseRow]", total: int) -> "Iterator[CaseRow]":
+    from rich.console import Console
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
+
+    columns = (TextColumn("cases"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True, redirect_stdout=False) as progress:
+        bar = progress.add_task("cases", total=total)
+        for row in rows:
+            progress.advance(bar)
+            yield row
+
+
+def _show_plan(request: "RunRequest") -> None:
+    from diascope.cli.render import plan_text
+    from diascope.run.session import found_in, open_key, plan_only
+    from diascope.tasks.device import choose_device
+
+    with found_in(request, open_key(request.config)) as found:
+        text = plan_text(plan_only(request, found), every_study=True)
+    typer.echo(f"device: {choose_device(request.config.device).description}")
+    typer.echo(text)

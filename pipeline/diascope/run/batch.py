@@ -1,0 +1,216 @@
+"""A run over many cases: the driver, which alone writes ledger, tables, tracking and report."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Protocol
+
+from diascope import __version__
+from diascope.findings import FORMAT, CaseReport, Failure, Measurement, read_report
+from diascope.io.outfolder import OutFolder, file_digest, folder_in_the_making
+from diascope.io.private import fates_after, write_tables
+from diascope.run.case import CaseJob
+from diascope.run.image_record import record_images
+from diascope.run.ledger import Ledger, LedgerRow, State, task_key
+from diascope.run.local import CaseOutcome, run_cases
+from diascope.run.plan import Plan, StudyPlan
+from diascope.run.record import CaseRow, RunRecord, row_of, write_cases, write_measurements, write_record
+from diascope.run.settings import RunConfig, results_hash
+
+
+class Listener(Protocol):
+    """Who is told how a batch goes: tracking. It may not fail."""
+
+    def started(self, record: RunRecord) -> str:
+        """Hear that the batch begins; give the id of the tracking run, or an empty text."""
+
+    def case_ended(self, row: CaseRow, stage_seconds: Mapping[str, float]) -> None:
+        """Hear how a case ended."""
+
+    def ended(self, record: RunRecord, books: "Books") -> None:
+        """Hear that the batch is over, its tables and report written."""
+
+
+@dataclass(frozen=True, slots=True)
+class BatchOrder:
+    """What a batch needs to know.
+
+    Attributes:
+        plan: What is to be done.
+        config: The settings.
+        out: Where to.
+        device: As torch spells it.
+        record: For run.json.
+    """
+
+    plan: Plan
+    config: RunConfig
+    out: OutFolder
+    device: str
+    record: RunRecord
+
+
+@dataclass(slots=True)
+class Books:
+    """What the driver keeps of a batch while it runs.
+
+    Attributes:
+        rows: By case_id.
+        measurements: By case_id.
+        stage_seconds: Time of each stage, all cases together.
+        sha256: Digest of each input file that was read, by path. Private.
+        resumed: How many cases were done by an earlier run.
+    """
+
+    rows: dict[str, CaseRow] = field(default_factory=dict)
+    measurements: dict[str, tuple[Measurement, ...]] = field(default_factory=dict)
+    stage_seconds: dict[str, float] = field(default_factory=dict)
+    sha256: dict[str, str] = field(default_factory=dict)
+    resumed: int = 0
+
+    def enter(self, report: CaseReport, seconds: float) -> CaseRow:
+        """Take a report in; give its row of cases.csv."""
+        row = row_of(report, seconds)
+        self.rows[report.case_id] = row
+        self.measurements[report.case_id] = report.measurements or ()
+        return row
+
+
+def run_batch(order: BatchOrder, listener: Listener, books: Books) -> Iterator[CaseRow]:
+    """Run every study of a plan that is not done yet, and write everything that is about the whole.
+
+    Args:
+        order: What to do.
+        listener: Who is told.
+        books: Empty; filled as the batch goes.
+
+    Yields:
+        The row of each case as soon as it has ended, those of an earlier run first.
+
+    Raises:
+        OutputError: The disk is full; what was done stays, and the same command goes on.
+    """
+    record = replace(order.record, started=_now())
+    record = replace(record, tracking_run=listener.started(record))
+    write_record(order.out, record)
+    try:
+        yield from _cases(order, listener, books)
+    finally:
+        record = replace(record, finished=_now())
+        _write_tables(order, record, books)
+    listener.ended(record, books)
+
+
+def _cases(order: BatchOrder, listener: Listener, books: Books) -> Iterator[CaseRow]:
+    with Ledger(order.out.ledger) as ledger:
+        for study in (*order.plan.refused, *order.plan.nothing_to_do):
+            failure = None if study.series else study.refused[0].failure
+            row = books.enter(_write_bare(order, _job(order, study), failure), 0.0)
+            listener.case_ended(row, {})
+            yield row
+        jobs = []
+        for study in order.plan.to_run:
+            job = _job(order, study)
+            if report := _earlier(order, ledger, job):
+                books.resumed += 1
+                yield books.enter(report, max(row.seconds for row in ledger.rows(job.case_id).values()))
+            else:
+                jobs.append(job)
+        for outcome in run_cases(jobs):
+            row = _settle(order, ledger, books, outcome)
+            listener.case_ended(row, outcome.stage_seconds)
+            yield row
+
+
+def _settle(order: BatchOrder, ledger: Ledger, books: Books, outcome: CaseOutcome) -> CaseRow:
+    job = outcome.job
+    report = outcome.report or _write_bare(order, job, outcome.failure)
+    state: State = "done" if outcome.report else "failed"
+    digest = file_digest(order.out.case(job.case_id) / "case.json")
+    code = report.failure.code if report.failure else ""
+    ledger.put(
+        LedgerRow(job.case_id, task, state, key, digest, code, outcome.seconds)
+        for task, key in _keys(order, job).items()
+    )
+    for stage, seconds in outcome.stage_seconds.items():
+        books.stage_seconds[stage] = books.stage_seconds.get(stage, 0.0) + seconds
+    books.sha256 |= {str(path): digest for path, digest in outcome.sha256.items()}
+    return books.enter(report, outcome.seconds)
+
+
+def _job(order: BatchOrder, study: StudyPlan) -> CaseJob:
+    return CaseJob(
+        case_id=study.case_id,
+        series=study.series,
+        refused=study.refused,
+        choices=study.choices,
+        bundles=order.plan.bundles,
+        out=order.out,
+        device=order.device,
+        precision=order.config.precision,
+        config_sha256=results_hash(order.config),
+        store_images=order.config.store_images,
+    )
+
+
+def _keys(order: BatchOrder, job: CaseJob) -> dict[str, str]:
+    """Give each task of a case the key of everything its result depends on."""
+    common = [str(FORMAT), __version__, results_hash(order.config)]
+    keys = {}
+    for bundle, choice in zip(order.plan.bundles, job.choices, strict=True):
+        files = [_stamp(path) for series in choice.chosen for path in series.files]
+        keys[bundle.name] = task_key([*common, bundle.sha256, *choice.chosen_ids, *files])
+    return keys
+
+
+def _stamp(path: Path) -> str:
+    try:
+        status = path.stat()
+    except OSError:
+        return "gone"
+    return f"{path} {status.st_size} {status.st_mtime_ns}"
+
+
+def _earlier(order: BatchOrder, ledger: Ledger, job: CaseJob) -> CaseReport | None:
+    """Give the report of an earlier run, if it is of the same task and still as it was written."""
+    file = order.out.case(job.case_id) / "case.json"
+    if not file.is_file() or not ledger.is_done(job.case_id, _keys(order, job), file_digest(file)):
+        return None
+    report = read_report(file)
+    folder = file.parent
+    intact = all(
+        (folder / drawn.file).is_file() and file_digest(folder / drawn.file) == drawn.sha256
+        for drawn in report.segmentations or ()
+    )
+    return report if intact else None
+
+
+def _write_bare(order: BatchOrder, job: CaseJob, failure: Failure | None) -> CaseReport:
+    """Write the report of a case without results: it failed, or there was nothing to do."""
+    report = CaseReport(
+        case_id=job.case_id,
+        status="failed" if failure else "nothing_to_do",
+        images=record_images(job, {}),
+        failure=failure,
+        config_sha256=job.config_sha256,
+        diascope_version=__version__,
+    )
+    with folder_in_the_making(order.out.case(job.case_id)) as folder:
+        (folder / "case.json").write_text(report.to_json(), encoding="utf-8")
+    return report
+
+
+def _write_tables(order: BatchOrder, record: RunRecord, books: Books) -> None:
+    found = order.plan.catalogue
+    choices = [choice for study in order.plan.studies for choice in study.choices]
+    files = [replace(row, sha256=books.sha256.get(row.path, row.sha256)) for row in fates_after(found, choices)]
+    write_tables(order.out, found, files)
+    write_cases(order.out, books.rows.values())
+    numbers = ((case_id, number) for case_id in sorted(books.measurements) for number in books.measurements[case_id])
+    write_measurements(order.out, numbers)
+    write_record(order.out, record)
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")
