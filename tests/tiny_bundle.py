@@ -6,8 +6,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from diascope.bundles.lock import write_lock
 from safetensors.torch import save_file
+
+from diascope.bundles.lock import write_lock
 
 THRESHOLD = 150.0
 
@@ -61,7 +62,7 @@ def write_tiny_bundle(
     }
     (folder / "configs" / "metadata.json").write_text(json.dumps(metadata))
     (folder / "configs" / "inference.json").write_text(json.dumps(inference))
-    # Class 0 says 0 everywhere, class 1 says (x - threshold) / 10: the border is at the threshold, also after interpolation.
+    # Class 0 says 0 everywhere, class 1 (x - threshold) / 10: the border is at the threshold, interpolated or not.
     weights = {"weight": torch.tensor([0.0, 0.1]).reshape(2, 1, 1, 1, 1), "bias": torch.tensor([0.0, -0.1 * threshold])}
     save_file(weights, folder / "models" / "model.safetensors")
     write_lock(models / "bundles.lock", folder)

@@ -3,13 +3,13 @@
 import numpy as np
 import pytest
 import SimpleITK as sitk
+from numpy.typing import NDArray
+
 from diascope.findings import ImageFacts
 from diascope.geometry import Grid
 from diascope.imaging import resample
 from diascope.imaging.resample import GridOfLogits, labels_on_grid, straighten
 from diascope.volume import Volume
-from numpy.typing import NDArray
-
 from tests.phantom_volumes import ball, oblique_grid, points_ras_mm
 
 LPS = np.diag([-1.0, -1.0, 1.0, 1.0])

@@ -6,6 +6,7 @@ import stat
 from pathlib import Path
 
 import pytest
+
 from diascope.errors import OutputError
 from diascope.io.outfolder import OutFolder, folder_in_the_making, output_errors, write_atomic
 
@@ -49,9 +50,13 @@ def test_a_file_is_replaced_only_when_the_new_one_is_whole(tmp_path: Path, monke
 
 
 def test_a_case_folder_appears_only_when_all_went_well(tmp_path: Path) -> None:
-    with pytest.raises(RuntimeError), folder_in_the_making(tmp_path / "case-1") as folder:
-        (folder / "case.json").write_text("{}")
-        raise RuntimeError("a bug in the middle")
+    def write_half() -> None:
+        with folder_in_the_making(tmp_path / "case-1") as folder:
+            (folder / "case.json").write_text("{}")
+            raise RuntimeError("a bug in the middle")
+
+    with pytest.raises(RuntimeError):
+        write_half()
 
     assert list(tmp_path.iterdir()) == []
 

@@ -6,12 +6,12 @@ import nibabel as nib
 import numpy as np
 import pytest
 import SimpleITK as sitk
+from numpy.typing import NDArray
+
 from diascope.findings import ImageFacts
 from diascope.geometry import Grid, IndexGrid, PixelGrid, Space
 from diascope.io.write_nifti import write_heatmap, write_mask, write_volume
 from diascope.volume import Heatmap, Mask, Volume
-from numpy.typing import NDArray
-
 from tests.phantom_volumes import oblique_grid
 
 

@@ -6,6 +6,7 @@ import signal
 from pathlib import Path
 
 import pytest
+
 from diascope.errors import OutputError
 from diascope.run.ledger import Ledger, LedgerRow, task_key
 

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 import torch
+
 from diascope.errors import ConfigError
 from diascope.tasks import device
 from diascope.tasks.device import choose_device, usable_cpus

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+
 from diascope.tasks.segment import certainty
 
 

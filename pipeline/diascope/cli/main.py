@@ -11,7 +11,7 @@ import typer
 from diascope import __version__
 from diascope.cli import models, run, sync
 from diascope.cli.render import error_text
-from diascope.errors import ConfigError, PipelineError
+from diascope.errors import PipelineError
 from diascope.log import start_logging
 
 app = typer.Typer(
@@ -66,7 +66,7 @@ def main() -> None:
     except PipelineError as error:
         typer.echo(error_text(error), err=True)
         sys.exit(Exit.USAGE)
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001 - what escapes is our bug, and is told as one
         if shown := getattr(error, "format_message", None):  # a usage error of click
             typer.echo(f"error: {shown()}", err=True)
             sys.exit(Exit.USAGE)

@@ -27,7 +27,7 @@ CASE_FAILED = 1
 STOPPED = 4
 
 
-def run(  # noqa: PLR0913 - the options of the command line
+def run(  # noqa: PLR0913, PLR0917 - the options of the command line
     inputs: Inputs,
     config: Config = None,
     bundle: Bundle = None,

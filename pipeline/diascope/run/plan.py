@@ -102,10 +102,10 @@ def check_disk(plan: Plan, out: OutFolder) -> None:
     Raises:
         OutputError: There is less room than the estimate.
     """
-    free = shutil.disk_usage(out.root).free
-    if free < plan.disk_bytes:
+    free_gb, needed_gb = shutil.disk_usage(out.root).free / 1e9, plan.disk_bytes / 1e9
+    if free_gb < needed_gb:
         raise OutputError(
-            f"the results need about {plan.disk_bytes / 1e9:.1f} GB, the output folder's disk has {free / 1e9:.1f} GB free",
+            f"the results need about {needed_gb:.1f} GB, the disk of the output folder has {free_gb:.1f} GB free",
             hint="free some space, choose another -o, or run fewer cases at a time",
             code="disk_full",
         )

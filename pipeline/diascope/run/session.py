@@ -58,7 +58,8 @@ def run_config(config: str | None, bundle: str | None, overrides: Sequence[str])
     if config is not None:
         source = find_config(config)
         return load_settings(RunConfig, source, overrides), source.stem
-    return parse_settings(RunConfig, {"bundles": [{"name": bundle}]}, overrides, where="--bundle"), Path(str(bundle)).name
+    settings = parse_settings(RunConfig, {"bundles": [{"name": bundle}]}, overrides, where="--bundle")
+    return settings, Path(str(bundle)).name
 
 
 def open_key(config: RunConfig) -> IdentityKey:
@@ -82,7 +83,9 @@ def found_in(request: RunRequest, key: IdentityKey, scratch_parent: Path | None 
     try:
         found = catalogue(request.inputs, Context(key, request.config.ingest, scratch=scratch))
         if not found.files:
-            raise InputError("there is no file in the inputs", hint="give a folder that holds DICOM or NIfTI files", code="empty")
+            raise InputError(
+                "there is no file in the inputs", hint="give a folder of DICOM or NIfTI files", code="empty"
+            )
         yield found
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
