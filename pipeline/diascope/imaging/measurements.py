@@ -15,6 +15,7 @@ from scipy.spatial.distance import cdist
 from diascope.findings import Finding, Measurement, Triple
 from diascope.geometry import Grid, Space, check_same_space
 from diascope.imaging.components import Component
+from diascope.imaging.planes import slice_of
 from diascope.volume import Mask, Volume
 
 
@@ -71,7 +72,7 @@ def reached_border(mask: Mask) -> tuple[str, ...]:
     for axis, length in enumerate(mask.data.shape):
         if length > 1:
             for end in (0, length - 1):
-                touching |= set(np.unique(mask.data.take(end, axis=axis)).tolist())
+                touching |= set(np.unique(slice_of(mask.data, axis, end)).tolist())
     return tuple(mask.labels[value] for value in sorted(touching - {0}))
 
 
