@@ -143,10 +143,12 @@ def read_bundle(folder: Path) -> BundleInfo:
         metadata = json.loads((folder / METADATA).read_text(encoding="utf-8"))
         block = DiascopeBlock.model_validate(metadata["diascope"])
         return BundleInfo(folder.name, folder, str(metadata["version"]), str(metadata.get("description", "")), block)
-    except (OSError, ValueError, KeyError) as error:
-        detail = "; ".join(
-            f"{'.'.join(map(str, problem['loc']))}: {problem['msg']}" for problem in error.errors()
-        ) if isinstance(error, ValidationError) else f"{type(error).__name__} {error}"
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        detail = (
+            "; ".join(f"{'.'.join(map(str, problem['loc']))}: {problem['msg']}" for problem in error.errors())
+            if isinstance(error, ValidationError)
+            else f"{type(error).__name__} {error}"
+        )
         raise BundleError(f"bundle {folder.name}: metadata.json does not describe it for diascope: {detail}") from None
 
 

@@ -148,7 +148,7 @@ def _as_loaded(volume: Volume) -> MetaTensor:
         "filename_or_obj": volume.image_id,
     }
     data = torch.from_numpy(np.ascontiguousarray(volume.data, dtype=np.float32))
-    return MetaTensor(data, affine=affine, meta=meta)
+    return MetaTensor(data, meta=meta)
 
 
 @contextmanager

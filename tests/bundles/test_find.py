@@ -1,0 +1,83 @@
+"""Which networks there are, and that none opens whose files were altered."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from diascope.bundles.find import find_bundle, list_bundles, read_bundle, search_path
+from diascope.errors import BundleError
+from tests.tiny_bundle import write_tiny_bundle
+
+
+def test_a_bundle_says_what_it_draws_and_is_stamped_with_its_digest(tmp_path: Path) -> None:
+    write_tiny_bundle(tmp_path)
+
+    bundle = find_bundle("tiny_bright", tmp_path)
+
+    assert [(label.value, label.name, label.colour) for label in bundle.labels] == [(1, "bright", "#d62728")]
+    assert bundle.stamp.licence == "Apache-2.0"
+    assert len(bundle.stamp.sha256) == 64
+
+
+def test_one_altered_byte_of_the_weights_is_refused(tmp_path: Path) -> None:
+    folder = write_tiny_bundle(tmp_path)
+    weights = folder / "models" / "model.safetensors"
+    content = bytearray(weights.read_bytes())
+    content[-1] ^= 1
+    weights.write_bytes(content)
+
+    with pytest.raises(BundleError, match=r"tiny_bright: models/model\.safetensors was altered"):
+        find_bundle("tiny_bright", tmp_path)
+
+
+def test_a_misspelt_name_gets_the_nearest_one(tmp_path: Path) -> None:
+    write_tiny_bundle(tmp_path)
+
+    with pytest.raises(BundleError, match="no bundle named tiny_brigth") as caught:
+        find_bundle("tiny_brigth", tmp_path)
+
+    assert caught.value.hint == "did you mean tiny_bright?"
+
+
+def test_a_bundle_is_found_by_its_folder_too(tmp_path: Path) -> None:
+    folder = write_tiny_bundle(tmp_path / "elsewhere")
+
+    assert find_bundle(str(folder)).name == "tiny_bright"
+
+
+def test_the_folder_of_the_settings_comes_before_that_of_the_environment(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_tiny_bundle(tmp_path / "settings", threshold=1.0)
+    write_tiny_bundle(tmp_path / "environment", threshold=2.0)
+    write_tiny_bundle(tmp_path / "environment", "only_here")
+    monkeypatch.setenv("DIASCOPE_MODELS", str(tmp_path / "environment"))
+
+    found = {bundle.name: bundle.folder for bundle in list_bundles(tmp_path / "settings")}
+
+    assert found["tiny_bright"] == tmp_path / "settings" / "tiny_bright"
+    assert found["only_here"] == tmp_path / "environment" / "only_here"
+    assert search_path(tmp_path / "settings")[:2] == (tmp_path / "settings", tmp_path / "environment")
+
+
+def test_a_misspelt_need_in_the_metadata_is_named(tmp_path: Path) -> None:
+    folder = write_tiny_bundle(tmp_path)
+    file = folder / "configs" / "metadata.json"
+    metadata = json.loads(file.read_text())
+    metadata["diascope"]["needs"] = "grids"
+    file.write_text(json.dumps(metadata))
+
+    with pytest.raises(
+        BundleError, match=r"tiny_bright: metadata.json .*needs: Input should be 'grid', 'pixels' or 'index'"
+    ):
+        read_bundle(folder)
+
+
+@pytest.mark.parametrize("content", ["", "[]", "{}", '{"version": "1"}', "\x00"])
+def test_a_metadata_file_that_is_none_is_an_error_of_the_bundle(tmp_path: Path, content: str) -> None:
+    folder = write_tiny_bundle(tmp_path)
+    (folder / "configs" / "metadata.json").write_text(content)
+
+    with pytest.raises(BundleError, match="does not describe it for diascope"):
+        read_bundle(folder)

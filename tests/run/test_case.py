@@ -1,0 +1,151 @@
+"""One case from its files to its report, with a network whose answer is known."""
+
+import json
+import multiprocessing
+import pickle
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+import pytest
+
+from diascope.bundles.find import BundleInfo, find_bundle
+from diascope.errors import UnsupportedInput
+from diascope.findings import read_report
+from diascope.geometry import Grid
+from diascope.identity import IdentityKey
+from diascope.io.catalogue import catalogue
+from diascope.io.outfolder import OutFolder
+from diascope.io.reader import Context, IngestSettings
+from diascope.io.selection import SelectRule, choose
+from diascope.io.write_nifti import write_volume
+from diascope.run.case import CaseJob, finish, infer, prepare, read, run_case, write
+from tests.phantom_volumes import AsymmetricHead, asymmetric_head, ball_mm3
+from tests.tiny_bundle import write_tiny_bundle
+
+KEY = IdentityKey(bytes(range(32)))
+
+
+def bundle_in(folder: Path, **how: object) -> BundleInfo:
+    return find_bundle(write_tiny_bundle(folder / "models", **how).name, folder / "models")  # type: ignore[arg-type]
+
+
+def job_for(folder: Path, bundle: BundleInfo) -> CaseJob:
+    out = OutFolder(folder / "out")
+    out.create()
+    found = catalogue([folder / "scans"], Context(KEY, IngestSettings()))
+    (series,) = found.series
+    choice = choose(bundle.name, bundle.block.needs, SelectRule(), found.series)
+    return CaseJob(series.case_id, found.series, (), (choice,), (bundle,), out, config_sha256="c" * 64)
+
+
+def scan(folder: Path) -> AsymmetricHead:
+    head = asymmetric_head()
+    (folder / "scans").mkdir()
+    write_volume(folder / "scans" / "head.nii.gz", head.volume)
+    return head
+
+
+def test_a_bright_ball_on_the_left_is_drawn_on_the_left_on_the_source_s_own_voxels(tmp_path: Path) -> None:
+    head = scan(tmp_path)
+
+    report = run_case(job_for(tmp_path, bundle_in(tmp_path)))
+
+    (drawn,) = report.segmentations or ()
+    image = nib.load(tmp_path / "out" / "cases" / report.case_id / drawn.file)
+    assert (np.asarray(image.dataobj) == head.marker).all()
+    assert isinstance(head.volume.space, Grid)
+    assert image.affine == pytest.approx(head.volume.space.affine, abs=1e-4)
+    centre = nib.affines.apply_affine(image.affine, np.argwhere(np.asarray(image.dataobj))).mean(axis=0)
+    assert centre == pytest.approx(head.marker_centre_ras_mm, abs=0.5)
+    assert centre[0] < 0
+
+
+def test_the_measured_volume_is_that_of_the_ball_also_from_a_resampled_network(tmp_path: Path) -> None:
+    head = scan(tmp_path)
+
+    report = run_case(job_for(tmp_path, bundle_in(tmp_path, spacing_mm=(2.5, 2.5, 2.5))))
+
+    numbers = {number.quantity: number for number in report.measurements or ()}
+    assert numbers["volume"].unit == "mm3"
+    assert numbers["volume"].value == pytest.approx(ball_mm3(head.marker_radius_mm), rel=0.1)
+
+
+def test_the_folder_holds_what_the_contract_says_and_the_report_reads_back(tmp_path: Path) -> None:
+    scan(tmp_path)
+
+    report = run_case(job_for(tmp_path, bundle_in(tmp_path)))
+
+    folder = tmp_path / "out" / "cases" / report.case_id
+    names = sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
+    image_id = report.images[0].image_id
+    assert names == ["case.json", f"images/{image_id}.nii.gz", "preview.png", "tiny_bright.seg.nii.gz"]
+    assert read_report(folder / "case.json") == report
+    assert report.images[0].chosen_for == ("tiny_bright",)
+
+
+def test_the_same_scan_gives_the_same_bytes(tmp_path: Path) -> None:
+    scan(tmp_path)
+    job = job_for(tmp_path, bundle_in(tmp_path))
+    run_case(job)
+    folder = tmp_path / "out" / "cases" / job.case_id
+    first = {path.name: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+    run_case(job)
+
+    assert {path.name: path.read_bytes() for path in folder.rglob("*") if path.is_file()} == first
+
+
+def test_each_stage_runs_in_a_process_of_its_own(tmp_path: Path) -> None:
+    scan(tmp_path)
+    job = job_for(tmp_path, bundle_in(tmp_path))
+    here = run_case(job)
+
+    value: object = job
+    for stage in (read, prepare, infer, finish, write):
+        # A pool of its own for each stage: nothing but the argument can come across.
+        with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as other:
+            value = other.submit(stage, value).result()  # type: ignore[arg-type]
+
+    assert value == here
+
+
+def test_a_case_is_named_by_keyed_ids_only(tmp_path: Path) -> None:
+    scan(tmp_path)
+
+    report = run_case(job_for(tmp_path, bundle_in(tmp_path)))
+
+    text = json.dumps(json.loads(report.to_json()))
+    assert "head.nii" not in text
+    assert str(tmp_path) not in text
+    assert report.case_id == KEY.case_id(str(tmp_path / "scans" / "head.nii.gz"))
+
+
+def test_nothing_of_a_failing_case_is_left_behind(tmp_path: Path) -> None:
+    scan(tmp_path)
+    job = job_for(tmp_path, bundle_in(tmp_path))
+    results = finish(infer(prepare(read(job))))
+    (tmp_path / "out" / "cases").chmod(0o500)
+    blocked = pickle.loads(pickle.dumps(results))
+    object.__setattr__(blocked, "masks", {"no/such/folder.nii.gz": next(iter(results.masks.values()))})
+    (tmp_path / "out" / "cases").chmod(0o700)
+
+    with pytest.raises(FileNotFoundError):
+        write(blocked)
+
+    assert list((tmp_path / "out" / "cases").iterdir()) == []
+
+
+def test_a_network_that_needs_millimetres_refuses_an_image_without(tmp_path: Path) -> None:
+    (tmp_path / "scans").mkdir()
+    plain = nib.Nifti1Image(np.zeros((5, 7, 11), np.int16), None)
+    nib.save(plain, tmp_path / "scans" / "plain.nii")
+    grid_network = bundle_in(tmp_path)
+    job = job_for(tmp_path, grid_network)
+
+    assert job.choices[0].chosen == ()
+    assert "geometry is IndexGrid" in job.choices[0].why_not[0][1]
+    forced = choose("tiny_bright", "index", SelectRule(), job.series)
+    with pytest.raises(UnsupportedInput, match="has a IndexGrid, tiny_bright needs grid"):
+        run_case(CaseJob(job.case_id, job.series, (), (forced,), (grid_network,), job.out))
