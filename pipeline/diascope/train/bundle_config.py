@@ -18,7 +18,14 @@ def inference_config(config: TrainConfig) -> dict[str, Any]:
     """Write configs/inference.json: stock MONAI components only."""
     steps = bundle_preprocessing(config.preprocessing)
     return {
-        "imports": ["$import glob", "$import os", "$import safetensors.torch", "$import torch"],
+        # The submodule must be loaded and the package have a name; one import does only one of the two here.
+        "imports": [
+            "$import glob",
+            "$import os",
+            "$import torch",
+            "$import safetensors",
+            "$import safetensors.torch",
+        ],
         "bundle_root": ".",
         "input_dir": "$@bundle_root + '/input'",
         "output_dir": "$@bundle_root + '/eval'",

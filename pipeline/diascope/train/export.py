@@ -143,11 +143,14 @@ def bundle_metadata(config: TrainConfig) -> dict[str, Any]:
 
 def _write_weights(config: TrainConfig, network: nn.Module, target: Path) -> None:
     dtype = {"float32": torch.float32, "float16": torch.float16}[config.weights_dtype]
+    # Kernels only: norms and biases are few, and small variances do not survive float16. Copies,
+    # because DynUNet names its layers twice, and safetensors takes no tensors that share memory.
     weights = {
-        name: (value.to(dtype) if value.is_floating_point() else value).detach().cpu().contiguous()
+        name: value.detach().cpu().to(dtype if value.ndim > 1 else value.dtype, copy=True).contiguous()
         for name, value in network.state_dict().items()
     }
     save_file(weights, target)
+    target.chmod(0o644)  # safetensors writes for the owner only
     size = target.stat().st_size
     if size > LARGEST_WEIGHTS_BYTES:
         raise ConfigError(

@@ -282,7 +282,7 @@ class TrainConfig(Settings):
     """Processes that prepare images beside the network."""
 
     weights_dtype: Literal["float32", "float16"] = "float32"
-    """How the bundle stores its weights."""
+    """How the bundle stores its kernels; the figures on the card are measured with these."""
 
 
 def load_train_config(source: Path, overrides: Sequence[str] = ()) -> TrainConfig:
