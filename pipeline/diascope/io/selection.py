@@ -173,6 +173,11 @@ class Choice:
     chosen: tuple[Series, ...]
     why_not: tuple[tuple[str, str], ...]
 
+    @property
+    def chosen_ids(self) -> tuple[str, ...]:
+        """The image_id of each chosen image."""
+        return tuple(series.image_id for series in self.chosen)
+
 
 def choose(bundle: str, need: Need, rule: SelectRule, series: Sequence[Series]) -> Choice:
     """Choose the images of one study for one network.
