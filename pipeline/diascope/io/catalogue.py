@@ -1,0 +1,91 @@
+"""Find all images below the inputs, from headers alone, and account for every file."""
+
+import dataclasses
+import logging
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from datetime import date
+from pathlib import Path
+
+from diascope.findings import Failure
+from diascope.io.decode import readers
+from diascope.io.files import find_files
+from diascope.io.reader import Context, FoundFile, Grouped
+from diascope.io.series import CaseIdentity, Catalogue, FileRecord, Series
+from diascope.io.sniff import read_head, unclaimed
+
+log = logging.getLogger(__name__)
+
+
+def catalogue(inputs: Sequence[Path], context: Context) -> Catalogue:
+    """Make series of everything below the inputs; every file is in `files` exactly once.
+
+    Raises:
+        InputError: An input does not exist.
+    """
+    found = find_files(inputs)
+    records = [context.record(file, "failed", failure) for file, failure in found.unusable]
+    claimed, rest = _claimed(found.files, context)
+    records += rest
+    grouped = [reader.group(claimed[name], context) for name, reader in readers().items() if claimed[name]]
+    return _merged(grouped, records)
+
+
+def _claimed(files: Iterable[FoundFile], context: Context) -> tuple[dict[str, list[FoundFile]], list[FileRecord]]:
+    claimed: dict[str, list[FoundFile]] = defaultdict(list)
+    records: list[FileRecord] = []
+    every = readers()
+    for file in files:
+        try:
+            head = read_head(file)
+        except OSError as error:
+            failure = Failure("cannot_read", f"the system does not let us read it: {error.strerror}", "")
+            records.append(context.record(file, "failed", failure))
+            continue
+        name = next((name for name, reader in every.items() if reader.claims(head.content, file.path.name)), None)
+        if name is None:
+            records.append(context.record(file, *unclaimed(file, head)))
+        else:
+            claimed[name].append(file)
+    return claimed, records
+
+
+def _merged(grouped: Sequence[Grouped], records: Sequence[FileRecord]) -> Catalogue:
+    identities = {identity.case_id: identity for part in grouped for identity in part.identities}
+    every = [series for part in grouped for series in part.series]
+    every = _with_days(every, identities)
+    return Catalogue(
+        series=tuple(sorted(every, key=lambda series: (series.case_id, series.image_id))),
+        refused=tuple(
+            sorted(
+                (image for part in grouped for image in part.refused), key=lambda image: (image.case_id, image.image_id)
+            )
+        ),
+        files=tuple(sorted([*records, *(row for part in grouped for row in part.files)], key=lambda row: row.path)),
+        identities=tuple(identities[case_id] for case_id in sorted(identities)),
+    )
+
+
+def _with_days(every: Sequence[Series], identities: dict[str, CaseIdentity]) -> list[Series]:
+    """Fill in the days since the patient's first study: the dates themselves stay behind."""
+    days = {case_id: _date(identity.study_date) for case_id, identity in identities.items()}
+    first: dict[str, date] = {}
+    for case_id, identity in identities.items():
+        day = days[case_id]
+        if day is not None and identity.patient_key:
+            first[identity.patient_key] = min(day, first.get(identity.patient_key, day))
+    filled = []
+    for series in every:
+        owner, day = identities.get(series.case_id), days.get(series.case_id)
+        if owner is not None and day is not None and owner.patient_key in first:
+            facts = dataclasses.replace(series.facts, days_since_first=(day - first[owner.patient_key]).days)
+            series = dataclasses.replace(series, facts=facts)  # noqa: PLW2901 - the same series, completed
+        filled.append(series)
+    return filled
+
+
+def _date(text: str) -> date | None:
+    try:
+        return date.fromisoformat(text)
+    except ValueError:
+        return None

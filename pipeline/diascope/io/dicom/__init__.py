@@ -1,0 +1,1 @@
+"""DICOM: from files to series, volumes and radiographs."""

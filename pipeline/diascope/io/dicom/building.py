@@ -1,0 +1,175 @@
+"""One stack of slices into one Series, or the reason why not."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from diascope.errors import IncompleteSeries, InputError, UnsupportedInput
+from diascope.findings import ImageFacts
+from diascope.geometry import Space
+from diascope.io.dicom.geometry import flat_space_of, grid_of
+from diascope.io.dicom.headers import Header, Layout
+from diascope.io.dicom.ordering import Ordered, order
+from diascope.io.dicom.pixels import Pick, has_decoder
+from diascope.io.dicom.splitting import Slice, Stack
+from diascope.io.facts import plane_of
+from diascope.io.reader import IngestSettings
+from diascope.io.series import Series
+
+
+@dataclass(frozen=True, slots=True)
+class PixelPlan:
+    """How the volumes of a series are put together; what decoding needs.
+
+    Attributes:
+        layouts: Ways in which its frames are stored.
+        volumes: For each volume its slices along k.
+        window: (centre, width) that the header proposes.
+        axis_values: Where each volume lies on the fourth axis; empty where not known.
+    """
+
+    layouts: tuple[Layout, ...]
+    volumes: tuple[tuple[Pick, ...], ...]
+    window: tuple[float, float] | None = None
+    axis_values: tuple[float, ...] = ()
+
+
+def image_of(stack: Stack, case_id: str, image_id: str, settings: IngestSettings, *, is_scout: bool) -> Series:
+    """Put a stack together from its headers.
+
+    Raises:
+        InputError: It is no image that can be read; the code says why.
+    """
+    _check_readable(stack.slices)
+    ordered, space, notes = _placed(stack.slices, settings)
+    _check_whole(ordered)
+    _check_size(space, stack.slices[0].header.layout, settings)
+    headers = _in_order(ordered)
+    first = ordered.volumes[0][len(ordered.volumes[0]) // 2]
+    selection = dict(first.header.common.selection)
+    if is_scout:
+        selection["is_localizer"] = "yes"
+    return Series(
+        case_id=case_id,
+        image_id=image_id,
+        reader="dicom",
+        files=tuple(header.file.path for header in headers),
+        facts=_facts(first, ordered, space),
+        space=space,
+        volumes=len(ordered.volumes),
+        axis=ordered.axis,
+        selection=selection,
+        notes=(*notes, *sorted({note for header in headers for note in header.notes})),
+        details={"plan": _plan(ordered, headers, first)},
+    )
+
+
+def _check_readable(slices: Sequence[Slice]) -> None:
+    layout = slices[0].header.layout
+    for syntax in {one.header.layout.transfer_syntax for one in slices}:
+        if not has_decoder(syntax):
+            raise UnsupportedInput(
+                "its pixels are packed in a way that no decoder here knows",
+                hint="send it uncompressed, or as JPEG 2000",
+                code="transfer_syntax",
+            )
+    if layout.samples not in (1, 3):
+        raise UnsupportedInput(f"{layout.samples} samples per pixel are neither grey nor RGB", code="samples")
+    if layout.bits_allocated == 1:
+        raise UnsupportedInput("one bit per pixel: a mask or an overlay, not an image", code="one_bit")
+
+
+def _placed(slices: Sequence[Slice], settings: IngestSettings) -> tuple[Ordered, Space, tuple[str, ...]]:
+    frames = [one.frame for one in slices]
+    if all(frame.position_lps_mm and frame.orientation and frame.spacing_mm for frame in frames):
+        ordered = order(slices)
+        grid, notes = grid_of(ordered.volumes[0], allow_gaps=settings.allow_gaps)
+        return ordered, grid, notes
+    if len(slices) == 1:
+        space, notes = flat_space_of(slices[0].header)
+        return Ordered((tuple(slices),)), space, notes
+    if len({one.header.file for one in slices}) == 1:
+        return _frames_of_a_film(slices)
+    return _counted(slices)
+
+
+def _frames_of_a_film(slices: Sequence[Slice]) -> tuple[Ordered, Space, tuple[str, ...]]:
+    """Frames without a place, one after the other: a film, each frame an image."""
+    in_order = sorted(slices, key=lambda one: one.frame.number)
+    space, notes = flat_space_of(slices[0].header)
+    return Ordered(tuple((one,) for one in in_order), "time"), space, notes
+
+
+def _counted(slices: Sequence[Slice]) -> tuple[Ordered, Space, tuple[str, ...]]:
+    """Slices without a place: their count orders them, and no affine is made up."""
+    instances = [one.header.instance for one in slices]
+    if None in instances or len(set(instances)) < len(instances):
+        raise IncompleteSeries(
+            f"{len(slices)} slices without positions, and their numbers do not order them",
+            hint="send the series again with ImagePositionPatient",
+            code="no_positions",
+        )
+    in_order = tuple(sorted(slices, key=lambda one: one.header.instance or 0))
+    space, notes = flat_space_of(slices[0].header, len(slices))
+    return Ordered((in_order,)), space, (*notes, "the slices have no positions: they are in the order of their numbers")
+
+
+def _check_whole(ordered: Ordered) -> None:
+    for volume in ordered.volumes:
+        for k, one in enumerate(volume):
+            if one.header.broken is not None:
+                raise InputError(
+                    f"slice {k} of {len(volume)}: {one.header.broken.reason}",
+                    hint=one.header.broken.cure,
+                    code=one.header.broken.code,
+                )
+
+
+def _check_size(space: Space, layout: Layout, settings: IngestSettings) -> None:
+    size_gb = int(np.prod(space.shape, dtype=np.int64)) * max(layout.bits_allocated // 8, 4) * layout.samples / 1e9
+    if size_gb > settings.max_image_gb:
+        raise UnsupportedInput(
+            f"one volume would take {size_gb:.1f} GB, allowed are {settings.max_image_gb:g} GB",
+            hint="raise max_image_gb if it is true",
+            code="too_large",
+        )
+
+
+def _in_order(ordered: Ordered) -> list[Header]:
+    return list({one.header.file: one.header for volume in ordered.volumes for one in volume}.values())
+
+
+def _facts(first: Slice, ordered: Ordered, space: Space) -> ImageFacts:
+    header, frame = first.header, first.frame
+    facts = header.common.facts
+    return replace(
+        facts,
+        image_type=header.image_type,
+        plane=plane_of(space),
+        slice_thickness_mm=frame.thickness_mm if frame.thickness_mm is not None else facts.slice_thickness_mm,
+        echo_time_ms=frame.echo_ms if frame.echo_ms is not None else facts.echo_time_ms,
+        b_value_s_per_mm2=frame.b_value if len(ordered.volumes) == 1 else None,
+        burned_in=header.burned_in,
+    )
+
+
+def _plan(ordered: Ordered, headers: Iterable[Header], first: Slice) -> PixelPlan:
+    file_at = {header.file: at for at, header in enumerate(headers)}
+    layouts: dict[Layout, int] = {}
+    volumes = tuple(
+        tuple(
+            Pick(
+                file=file_at[one.header.file],
+                frame=one.frame.number,
+                tile=one.frame.tile,
+                layout=layouts.setdefault(one.header.layout, len(layouts)),
+                pixel_at=one.header.pixel_at,
+                slope=one.frame.slope,
+                intercept=one.frame.intercept,
+            )
+            for one in volume
+        )
+        for volume in ordered.volumes
+    )
+    return PixelPlan(tuple(layouts), volumes, first.frame.window, ordered.values)

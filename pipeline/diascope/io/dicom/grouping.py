@@ -1,0 +1,189 @@
+"""From the headers of many files to series, refusals and a fate for each file."""
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import replace
+
+from diascope.errors import InputError, UnsupportedInput
+from diascope.findings import Failure
+from diascope.io.dicom.building import image_of
+from diascope.io.dicom.duplicates import without_copies
+from diascope.io.dicom.headers import Header
+from diascope.io.dicom.kinds import is_projection
+from diascope.io.dicom.splitting import Slice, Stack, has_several_directions, split
+from diascope.io.reader import Context, FoundFile, Grouped, failure_of
+from diascope.io.series import CaseIdentity, FileFate, FileRecord, RefusedImage, Series
+
+# Scouts are few slices; a volume that happens to be called one is not.
+LARGEST_SCOUT = 30
+
+
+def group_headers(headers: Sequence[Header], context: Context) -> Grouped:
+    """Make series of headers; every header's file gets one record."""
+    grouping = _Grouping(context)
+    by_series: dict[tuple[str, str], list[Header]] = defaultdict(list)
+    cases = _case_sources(headers)
+    for header, case in zip(headers, cases, strict=True):
+        by_series[case, _series_source(header)].append(header)
+    for (case, series), members in by_series.items():
+        grouping.add(case, series, members)
+    return grouping.result()
+
+
+class _Grouping:
+    """Collects what becomes of the files of one scan."""
+
+    def __init__(self, context: Context) -> None:
+        self._context = context
+        self._series: list[Series] = []
+        self._refused: list[RefusedImage] = []
+        self._records: dict[str, FileRecord] = {}
+        self._identities: dict[str, CaseIdentity] = {}
+
+    def result(self) -> Grouped:
+        """Give what was collected."""
+        return Grouped(
+            tuple(self._series), tuple(self._refused), tuple(self._records.values()), tuple(self._identities.values())
+        )
+
+    def add(self, case: str, series: str, headers: Sequence[Header]) -> None:
+        """Make images of the files of one series."""
+        case_id = self._context.key.case_id(case)
+        self._identities.setdefault(case_id, _identity(headers[0], case, case_id))
+        headers, released = self._past_quarantine(case_id, f"{case}\0{series}", headers)
+        if not headers:
+            return
+        try:
+            headers, copies, notes = without_copies(headers)
+        except InputError as error:
+            self._refuse(case_id, f"{case}\0{series}", [header.file for header in headers], error)
+            return
+        stacks = _stacks(headers)
+        is_scout = _is_scout(stacks)
+        for stack in stacks:
+            self._add_stack(case_id, f"{case}\0{series}\0{stack.key}", stack, (*notes, *released), is_scout=is_scout)
+        for copy in copies:
+            failure = Failure("duplicate_file", "the same instance with the same pixels is there already", "")
+            self._record(copy.file, case_id, "", "skipped", failure)
+
+    def _past_quarantine(
+        self, case_id: str, name: str, headers: Sequence[Header]
+    ) -> tuple[Sequence[Header], tuple[str, ...]]:
+        suspected = [header for header in headers if header.quarantine]
+        if not suspected:
+            return headers, ()
+        rules = {header.file: self._context.released(header.file) for header in suspected}
+        held = [header for header in suspected if rules[header.file] is None]
+        if held:
+            error = UnsupportedInput(
+                f"text may be burned into the pixels: {held[0].quarantine}",
+                hint="look at it, then release it by name and reason (release: in the config)",
+                code="burned_in_suspected",
+            )
+            self._refuse(case_id, f"{name}\0quarantine", [header.file for header in held], error)
+        reasons = sorted({rule.reason for rule in rules.values() if rule is not None})
+        held_files = {header.file for header in held}
+        return (
+            [header for header in headers if header.file not in held_files],
+            tuple(f"released from quarantine: {reason}" for reason in reasons),
+        )
+
+    def _add_stack(self, case_id: str, name: str, stack: Stack, notes: Sequence[str], *, is_scout: bool) -> None:
+        image_id = self._context.key.image_id(name)
+        files = list({one.header.file: None for one in stack.slices})
+        try:
+            series = image_of(stack, case_id, image_id, self._context.settings, is_scout=is_scout)
+        except InputError as error:
+            if is_scout:
+                failure = Failure("localizer", f"a localizer that is no volume: {error.message}", "")
+                for file in files:
+                    self._record(file, case_id, image_id, "skipped", failure)
+            else:
+                self._refuse(case_id, name, files, error)
+            return
+        self._series.append(_noted(series, notes))
+        for file in files:
+            self._record(file, case_id, image_id, "used")
+
+    def _refuse(self, case_id: str, name: str, files: Sequence[FoundFile], error: InputError) -> None:
+        image_id, failure = self._context.key.image_id(name), failure_of(error)
+        self._refused.append(RefusedImage(case_id, image_id, len(files), failure))
+        for file in files:
+            self._record(file, case_id, image_id, "refused", failure)
+
+    def _record(
+        self, file: FoundFile, case_id: str, image_id: str, fate: FileFate, failure: Failure | None = None
+    ) -> None:
+        # A file of many frames may be in several stacks; that it was used says most.
+        before = self._records.get(file.shown)
+        if before is not None and (before.fate == "used" or fate != "used"):
+            return
+        self._records[file.shown] = replace(
+            self._context.record(file, fate, failure), case_id=case_id, image_id=image_id
+        )
+
+
+def _case_sources(headers: Sequence[Header]) -> list[str]:
+    """Find what makes the case of each file, and keep two patients apart whatever their study says."""
+    patients: dict[str, set[str]] = defaultdict(set)
+    for header in headers:
+        patients[header.common.study_uid].add(header.common.patient_id)
+    return [_case_source(header, mixed=len(patients[header.common.study_uid]) > 1) for header in headers]
+
+
+def _case_source(header: Header, *, mixed: bool) -> str:
+    if header.file.origin is not None:
+        return header.file.origin.case
+    study = header.common.study_uid or header.common.series_uid or header.file.shown.rpartition("/")[0]
+    return f"{study}\0{header.common.patient_id}" if mixed else study
+
+
+def _series_source(header: Header) -> str:
+    common = header.common
+    return common.series_uid or f"{header.file.shown.rpartition('/')[0]}\0{dict(common.selection).get('series_number')}"
+
+
+def _identity(header: Header, case: str, case_id: str) -> CaseIdentity:
+    common = header.common
+    return CaseIdentity(
+        case_id=case_id,
+        patient_key=common.facts.patient_key or "",
+        patient_id=common.patient_id,
+        patient_name=common.patient_name,
+        study_uid=common.study_uid or case,
+        accession_number=common.accession_number,
+        study_date=common.study_date,
+        birth_date=common.birth_date,
+    )
+
+
+def _stacks(headers: Sequence[Header]) -> list[Stack]:
+    """Split a series; a radiograph is an image of its own."""
+    stacks = []
+    volumetric = []
+    for header in headers:
+        if is_projection(header.sop_class, header.common.facts.modality or "") or not _is_stackable(header):
+            name = header.sop_uid or header.file.shown
+            stacks.append(Stack(tuple(Slice(header, frame) for frame in header.frames), name))
+        else:
+            volumetric.append(header)
+    return stacks + split(volumetric)
+
+
+def _is_stackable(header: Header) -> bool:
+    """Say whether a file can be one slice among others: secondary captures without a place are pictures."""
+    has_place = all(frame.position_lps_mm is not None for frame in header.frames)
+    return has_place or (header.common.facts.modality in {"CT", "MR", "PT", "NM"} and len(header.frames) == 1)
+
+
+def _is_scout(stacks: Sequence[Stack]) -> bool:
+    slices = [one for stack in stacks for one in stack.slices]
+    if len(slices) > LARGEST_SCOUT:
+        return False
+    if any("LOCALIZER" in one.header.image_type for one in slices):
+        return True
+    return has_several_directions(stacks)
+
+
+def _noted(series: Series, notes: Sequence[str]) -> Series:
+    return replace(series, notes=(*series.notes, *notes)) if notes else series

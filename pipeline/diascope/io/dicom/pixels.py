@@ -1,0 +1,164 @@
+"""Stored numbers of one frame, whatever they are packed in."""
+
+import struct
+import warnings
+import zlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from pydicom import Dataset, dcmread
+from pydicom.errors import InvalidDicomError
+from pydicom.pixels import get_decoder
+from pydicom.uid import UID
+
+from diascope.errors import InputError
+from diascope.io.dicom.elements import EXPLICIT_LITTLE, IMPLICIT_LITTLE
+from diascope.io.dicom.headers import Layout
+
+NATIVE_LITTLE = frozenset({IMPLICIT_LITTLE, EXPLICIT_LITTLE})
+
+# What pydicom and the codecs below it raise on broken files.
+MALFORMED = (
+    InvalidDicomError, ValueError, KeyError, TypeError, AttributeError, IndexError, OverflowError, EOFError, OSError,
+    RuntimeError, NotImplementedError, RecursionError, MemoryError, AssertionError, struct.error, zlib.error,
+)  # fmt: skip
+
+# Openjpeg before the others: it is the one that knows every kind of JPEG 2000.
+_PREFERRED = ("pylibjpeg", "pyjpegls", "gdcm", "pydicom", "pillow")
+
+
+@dataclass(frozen=True, slots=True)
+class Pick:
+    """Where the pixels of one slice are, and what makes numbers of them.
+
+    Attributes:
+        file: Index into the files of the series.
+        frame: Which frame of the file.
+        tile: Which tile of the frame; -1 where it is no mosaic.
+        layout: Index into the layouts of the series.
+        pixel_at: First byte of the file's pixels.
+        slope: Of the modality rescale.
+        intercept: Of the modality rescale.
+    """
+
+    file: int
+    frame: int
+    tile: int
+    layout: int
+    pixel_at: int
+    slope: float
+    intercept: float
+
+
+def has_decoder(transfer_syntax: str) -> bool:
+    """Say whether this packing can be read here."""
+    try:
+        return bool(get_decoder(UID(transfer_syntax)).is_available)
+    except NotImplementedError:
+        return False
+
+
+class FrameReader:
+    """Reads frames of one series, keeping the last compressed file open between them."""
+
+    def __init__(self, files: tuple[Path, ...], layouts: tuple[Layout, ...]) -> None:
+        """Remember where things are."""
+        self._files = files
+        self._layouts = layouts
+        self._dataset: tuple[int, Dataset] | None = None
+
+    def stored(self, pick: Pick) -> NDArray[Any]:
+        """Read the stored numbers of a frame.
+
+        Returns:
+            (rows, columns), or (rows, columns, 3) RGB uint8 in colour; a mosaic as a whole.
+
+        Raises:
+            InputError: They are not there, or cannot be unpacked.
+        """
+        layout = self._layouts[pick.layout]
+        if is_plain(layout):
+            return unpacked(self._native(pick, layout), layout)
+        try:
+            with warnings.catch_warnings():
+                # The file's faults have been judged from its header; the decoder's are its errors.
+                warnings.simplefilter("ignore")
+                return self._decoded(pick, layout)
+        except MALFORMED as error:
+            raise InputError(
+                f"the pixels of slice {pick.file} cannot be unpacked: {type(error).__name__}",
+                hint="copy or send the file again",
+                code="broken_pixels",
+            ) from None
+
+    def dataset(self, pick: Pick) -> Dataset:
+        """Read the whole file of a slice.
+
+        Raises:
+            InputError: It cannot be read.
+        """
+        if self._dataset is None or self._dataset[0] != pick.file:
+            layout = self._layouts[pick.layout]
+            try:
+                dataset = dcmread(self._files[pick.file], force=True)
+            except MALFORMED as error:
+                raise InputError(f"a file cannot be read: {type(error).__name__}", code="corrupt") from None
+            if "TransferSyntaxUID" not in dataset.file_meta:
+                dataset.file_meta.TransferSyntaxUID = UID(layout.transfer_syntax)
+            self._dataset = pick.file, dataset
+        return self._dataset[1]
+
+    def _native(self, pick: Pick, layout: Layout) -> NDArray[Any]:
+        with self._files[pick.file].open("rb", buffering=0) as stream:
+            stream.seek(pick.pixel_at + pick.frame * layout.frame_bytes)
+            raw = stream.read(layout.frame_bytes)
+        if len(raw) < layout.frame_bytes:
+            raise InputError(
+                f"slice {pick.file} has {len(raw)} bytes of {layout.frame_bytes}",
+                hint="copy or send the file again",
+                code="truncated_pixels",
+            )
+        return np.frombuffer(raw, dtype=f"<u{layout.bits_allocated // 8}").reshape(layout.rows, layout.columns)
+
+    def _decoded(self, pick: Pick, layout: Layout) -> NDArray[Any]:
+        dataset = self.dataset(pick)
+        syntax = UID(layout.transfer_syntax)
+        decoder = get_decoder(syntax)
+        plugin = ""
+        if syntax.is_encapsulated:
+            plugin = next((name for name in _PREFERRED if name in decoder.available_plugins), "")
+        array, _ = decoder.as_array(dataset, index=pick.frame, raw=layout.samples == 1, decoding_plugin=plugin)
+        if layout.samples == 1 and not syntax.is_encapsulated and not layout.is_float:
+            return unpacked(array.view(f"u{array.dtype.itemsize}"), layout)
+        return np.asarray(array)
+
+
+def is_plain(layout: Layout) -> bool:
+    """Say whether the pixels lie in the file as they are, one number in each cell."""
+    return (
+        layout.transfer_syntax in NATIVE_LITTLE
+        and not layout.big_endian
+        and not layout.is_float
+        and layout.samples == 1
+        and layout.bits_allocated in (8, 16, 32)
+    )
+
+
+def unpacked(cells: NDArray[Any], layout: Layout) -> NDArray[Any]:
+    """Take the stored bits out of their cells, and extend their sign.
+
+    Bits above the highest or below the lowest may hold an overlay or dirt (PS3.5, 8.1.1).
+
+    Args:
+        cells: (rows, columns) unsigned, as wide as the cells.
+        layout: Which bits count.
+    """
+    left = layout.bits_allocated - 1 - layout.high_bit
+    right = layout.bits_allocated - layout.bits_stored
+    kind = "i" if layout.is_signed else "u"
+    numbers = (cells << left) if left else cells
+    numbers = numbers.view(f"{kind}{cells.dtype.itemsize}")
+    return numbers >> right if right else numbers

@@ -1,0 +1,128 @@
+"""The DICOM reader: claims, groups, decodes."""
+
+from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from multiprocessing import get_context
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from diascope.errors import InputError
+from diascope.findings import Failure
+from diascope.geometry import Space
+from diascope.identity import IdentityKey
+from diascope.io.dicom.building import PixelPlan
+from diascope.io.dicom.elements import looks_like_dicom
+from diascope.io.dicom.grouping import group_headers
+from diascope.io.dicom.headers import Header, Layout
+from diascope.io.dicom.kinds import NoImage
+from diascope.io.dicom.pixels import FrameReader, Pick
+from diascope.io.dicom.read import HeaderReader
+from diascope.io.dicom.rescale import coloured, dtype_for, rescaled, through_lut, window_of_lut
+from diascope.io.reader import Context, FoundFile, Grouped, IngestSettings, failure_of
+from diascope.io.series import FileRecord, Series
+from diascope.volume import ColourImage, Volume
+
+# Below this many files another process costs more to start than it saves.
+FILES_WORTH_A_PROCESS = 4000
+
+_CHUNK_FILES = 500
+
+
+@dataclass(frozen=True, slots=True)
+class DicomReader:
+    """Reads DICOM files, whatever they are called."""
+
+    name: str = "dicom"
+
+    def claims(self, head: bytes, name: str) -> bool:
+        """Say whether this is DICOM: by its magic, or by its first element."""
+        del name
+        return looks_like_dicom(head)
+
+    def group(self, files: Sequence[FoundFile], context: Context) -> Grouped:
+        """Read every header once, and make series of them."""
+        headers: list[Header] = []
+        records: list[FileRecord] = []
+        for file, found in zip(files, _read_all(files, context), strict=True):
+            if isinstance(found, Header):
+                headers.append(found)
+            elif isinstance(found, NoImage):
+                records.append(context.record(file, found.fate, found.failure))
+            else:
+                records.append(context.record(file, "failed", found))
+        grouped = group_headers(headers, context)
+        return Grouped(grouped.series, grouped.refused, (*grouped.files, *records), grouped.identities)
+
+    def decode(self, series: Series, at: int = 0) -> Volume | ColourImage:
+        """Read one volume: [column, row, slice along the normal], rescaled."""
+        plan = series.details["plan"]
+        if not isinstance(plan, PixelPlan) or series.space is None:
+            raise InputError("the series was not made by the DICOM reader", code="not_dicom")
+        picks = plan.volumes[at]
+        reader = FrameReader(series.files, plan.layouts)
+        layout = plan.layouts[picks[0].layout]
+        if layout.samples == 3 or layout.photometric == "PALETTE COLOR":
+            return _colour(series, series.space, picks, reader)
+        data = _numbers(series.space, picks, plan.layouts, reader)
+        window = plan.window
+        if window is None and layout.has_voi_lut:
+            window = window_of_lut(reader.dataset(picks[len(picks) // 2]))
+        return Volume(
+            data=data,
+            space=series.space,
+            facts=series.facts,
+            image_id=series.image_id,
+            display_window=window,
+            is_inverted=layout.photometric == "MONOCHROME1",
+        )
+
+
+def _read_all(files: Sequence[FoundFile], context: Context) -> list[Header | NoImage | Failure]:
+    read = partial(_read_chunk, key=context.key, settings=context.settings)
+    chunks = [files[at : at + _CHUNK_FILES] for at in range(0, len(files), _CHUNK_FILES)]
+    if len(files) < FILES_WORTH_A_PROCESS or context.processes == 1:
+        return [found for chunk in [files] for found in read(chunk)]
+    # Spawned, not forked: the caller may have threads.
+    with ProcessPoolExecutor(context.processes, mp_context=get_context("spawn")) as pool:
+        return [found for part in pool.map(read, chunks) for found in part]
+
+
+def _read_chunk(
+    files: Sequence[FoundFile], key: IdentityKey, settings: IngestSettings
+) -> list[Header | NoImage | Failure]:
+    reader = HeaderReader(key, settings)
+    return [_read_one(reader, file) for file in files]
+
+
+def _read_one(reader: HeaderReader, file: FoundFile) -> Header | NoImage | Failure:
+    try:
+        return reader.read(file)
+    except InputError as error:
+        return failure_of(error)
+
+
+def _numbers(
+    space: Space, picks: Sequence[Pick], layouts: Sequence[Layout], reader: FrameReader
+) -> NDArray[np.generic]:
+    dtype = dtype_for(picks, layouts)
+    # In Fortran order a frame of the file is one block of memory: [i, j, k] = [column, row, slice].
+    data = np.empty(space.shape, dtype=dtype, order="F")
+    for k, pick in enumerate(picks):
+        stored = reader.stored(pick)
+        if layouts[pick.layout].has_lut:
+            numbers: NDArray[Any] = through_lut(stored, reader.dataset(pick))
+        else:
+            numbers = rescaled(stored, pick, dtype)
+        data[:, :, k] = numbers.T
+    return data
+
+
+def _colour(series: Series, space: Space, picks: Sequence[Pick], reader: FrameReader) -> ColourImage:
+    data = np.empty((*space.shape, 3), dtype=np.uint8)
+    for k, pick in enumerate(picks):
+        data[:, :, k] = coloured(reader.stored(pick), reader.dataset(pick)).transpose(1, 0, 2)
+    return ColourImage(data=data, space=space, facts=series.facts, image_id=series.image_id)

@@ -1,0 +1,91 @@
+"""Tell what a file is by its first bytes."""
+
+import zlib
+from dataclasses import dataclass
+
+from diascope.findings import Failure
+from diascope.io.reader import HEAD_BYTES, FoundFile
+from diascope.io.series import FileFate
+
+GZIP_MAGIC = b"\x1f\x8b"
+
+IMAGE_SUFFIXES = (
+    ".dcm", ".dicom", ".ima", ".nii", ".hdr", ".img", ".nrrd", ".nhdr", ".mha", ".mhd",
+    ".png", ".jpg", ".jpeg", ".tif", ".tiff",
+)  # fmt: skip
+"""Names that promise an image: a file with one of them that is none is a failure, not a stray file."""
+
+_KNOWN_KINDS: tuple[tuple[bytes, str, str], ...] = (
+    (b"%PDF", "document", "a PDF document"),
+    (b"MZ", "program", "a Windows program"),
+    (b"\x7fELF", "program", "a Linux program"),
+    (b"\xca\xfe\xba\xbe", "program", "a Java or macOS program"),
+    (b"SQLite format 3", "database", "a database"),
+    (b"\x89HDF", "hdf5", "an HDF5 file"),
+    (b"GIF8", "picture", "a GIF picture"),
+    (b"RIFF", "media", "a sound or film"),
+    (b"PK\x03\x04", "archive", "a zip archive"),
+    (b"Rar!", "archive", "a RAR archive"),
+    (b"7z\xbc\xaf", "archive", "a 7-Zip archive"),
+    (b"BZh", "archive", "a bzip2 archive"),
+    (b"\xfd7zXZ", "archive", "an xz archive"),
+    (b"\x28\xb5\x2f\xfd", "archive", "a zstandard archive"),
+    (b"<?xml", "text", "an XML text"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """The beginning of a file.
+
+    Attributes:
+        content: Its first bytes, gzip undone.
+        is_gzipped: Whether it was compressed as a whole.
+    """
+
+    content: bytes
+    is_gzipped: bool = False
+
+
+def read_head(file: FoundFile) -> Head:
+    """Read the first bytes of a file.
+
+    Raises:
+        OSError: The file cannot be read.
+    """
+    with file.path.open("rb", buffering=0) as stream:
+        raw = stream.read(HEAD_BYTES)
+    if not raw.startswith(GZIP_MAGIC):
+        return Head(raw)
+    try:
+        return Head(zlib.decompressobj(wbits=31).decompress(raw, HEAD_BYTES), is_gzipped=True)
+    except zlib.error:
+        return Head(b"", is_gzipped=True)
+
+
+def unclaimed(file: FoundFile, head: Head) -> tuple[FileFate, Failure]:
+    """Say why a file that no reader claims is no image, or a broken one."""
+    name = file.path.name.lower().removesuffix(".gz")
+    if name.endswith(IMAGE_SUFFIXES):
+        if file.size_bytes == 0:
+            return "failed", Failure("empty_file", "named like an image, but it has no bytes", "copy it again")
+        return "failed", Failure("corrupt", "named like an image, but its content is none", "copy it again")
+    if file.size_bytes == 0:
+        return "not_an_image", Failure("empty_file", "it has no bytes", "")
+    for magic, code, words in _KNOWN_KINDS:
+        if head.content.startswith(magic):
+            return "not_an_image", Failure(code, words, "")
+    if _is_text(head.content):
+        return "not_an_image", Failure("text", "a text", "")
+    return "not_an_image", Failure("unknown_format", "no reader knows this kind of file", "")
+
+
+def _is_text(content: bytes) -> bool:
+    # A multi-byte character may be cut at the end of the head.
+    for cut in range(4):
+        try:
+            text = content[: len(content) - cut].decode("utf-8")
+        except UnicodeDecodeError:
+            continue
+        return all(letter.isprintable() or letter in "\t\r\n\f\ufeff" for letter in text)
+    return False
