@@ -12,9 +12,9 @@ from diascope.evaluation.bootstrap import (
     Resampling,
     mean_estimate,
     median_estimate,
-    ratio_estimate,
     resample,
 )
+from diascope.evaluation.proportions import share_estimate
 from diascope.evaluation.segmentation import LabelScore, Outcome
 
 
@@ -102,8 +102,8 @@ def _rates(scores: list[LabelScore], drawn: Resampling) -> dict[str, Estimate]:
     lesions_missed = np.array([s.lesions_missed for s in scores], dtype=np.float64)
     false_lesions = np.array([s.false_lesions for s in scores], dtype=np.float64)
     return {
-        "miss_rate": ratio_estimate(missed, is_there, drawn, nothing="nothing to find in any image"),
-        "false_alarm_rate": ratio_estimate(false_alarm, 1 - is_there, drawn, nothing="it is there in every image"),
-        "lesion_miss_rate": ratio_estimate(lesions_missed, lesions, drawn, nothing="nothing to find in any image"),
+        "miss_rate": share_estimate(missed, is_there, drawn.code, nothing="nothing to find in any image"),
+        "false_alarm_rate": share_estimate(false_alarm, 1 - is_there, drawn.code, nothing="it is there in every image"),
+        "lesion_miss_rate": share_estimate(lesions_missed, lesions, drawn.code, nothing="nothing to find in any image"),
         "false_lesions_per_image": mean_estimate(false_lesions, drawn, nothing="no images"),
     }
