@@ -362,7 +362,7 @@ class CaseReport:
     def __post_init__(self) -> None:
         """Refuse a failure without a reason, and a reason without a failure."""
         if (self.status == "failed") != (self.failure is not None):
-            raise InputError(f"a case that is {self.status} has failure {self.failure}")
+            raise InputError(f"a case that is {self.status} has failure {self.failure}", code="bad_report")
 
     def to_json(self) -> str:
         """Write the report as case.json holds it, keys in the order of the fields."""
@@ -379,6 +379,12 @@ def read_report(path: Path) -> CaseReport:
         report: CaseReport = _REPORT.validate_json(path.read_bytes())
     except (OSError, ValidationError) as error:
         raise InputError(f"{path.name} is not a case report: {type(error).__name__}", code="bad_report") from None
+    if report.format != FORMAT:
+        raise InputError(
+            f"{path.name} is a case report of format {report.format}, expected {FORMAT}",
+            hint="use the version of diascope that is named in run.json",
+            code="bad_report",
+        )
     return report
 
 
