@@ -44,7 +44,7 @@ class IngestSettings(Settings):
     """How files become images."""
 
     allow_gaps: bool = False
-    """Read a series with missing or unevenly spaced slices as if it were even, and say so in its notes."""
+    """Fill gaps between slices by interpolation instead of refusing the series, and say so in its notes."""
 
     keep_facts: tuple[str, ...] = ()
     """DICOM keywords (StationName, ProtocolName, ...) kept as facts besides the usual ones."""

@@ -8,7 +8,7 @@ import numpy as np
 from diascope.errors import IncompleteSeries, InputError, UnsupportedInput
 from diascope.findings import ImageFacts
 from diascope.geometry import Space
-from diascope.io.dicom.geometry import flat_space_of, grid_of
+from diascope.io.dicom.geometry import Placement, flat_space_of, grid_of
 from diascope.io.dicom.headers import Header, Layout
 from diascope.io.dicom.ordering import Ordered, order
 from diascope.io.dicom.pixels import Pick, has_decoder
@@ -25,12 +25,15 @@ class PixelPlan:
     Attributes:
         layouts: Ways in which its frames are stored.
         volumes: For each volume its slices along k.
+        between: For each slice of a volume, the picked slice below it and how far it
+            lies towards the next; empty where the picked slices are the volume's.
         window: (centre, width) that the header proposes.
         axis_values: Where each volume lies on the fourth axis; empty where not known.
     """
 
     layouts: tuple[Layout, ...]
     volumes: tuple[tuple[Pick, ...], ...]
+    between: tuple[tuple[int, float], ...] = ()
     window: tuple[float, float] | None = None
     axis_values: tuple[float, ...] = ()
 
@@ -42,9 +45,11 @@ def image_of(stack: Stack, case_id: str, image_id: str, settings: IngestSettings
         InputError: It is no image that can be read; the code says why.
     """
     _check_readable(stack.slices)
-    ordered, space, notes = _placed(stack.slices, settings)
+    slices, notes = _whole_ones(stack.slices) if settings.allow_gaps else (stack.slices, ())
+    ordered, placement = _placed(slices, settings)
     _check_whole(ordered)
-    _check_size(space, stack.slices[0].header.layout, settings)
+    space = placement.space
+    _check_size(space, slices[0].header.layout, settings)
     headers = _in_order(ordered)
     first = ordered.volumes[0][len(ordered.volumes[0]) // 2]
     selection = dict(first.header.common.selection)
@@ -60,9 +65,17 @@ def image_of(stack: Stack, case_id: str, image_id: str, settings: IngestSettings
         volumes=len(ordered.volumes),
         axis=ordered.axis,
         selection=selection,
-        notes=(*notes, *sorted({note for header in headers for note in header.notes})),
-        details={"plan": _plan(ordered, headers, first)},
+        notes=(*notes, *placement.notes, *sorted({note for header in headers for note in header.notes})),
+        details={"plan": _plan(ordered, headers, placement, first)},
     )
+
+
+def _whole_ones(slices: Sequence[Slice]) -> tuple[tuple[Slice, ...], tuple[str, ...]]:
+    """Leave out slices whose pixels are not all there, where gaps are allowed."""
+    whole = tuple(one for one in slices if one.header.broken is None)
+    if not whole or len(whole) == len(slices):
+        return tuple(slices), ()
+    return whole, (f"{len(slices) - len(whole)} of {len(slices)} slices have broken pixels and were left out",)
 
 
 def _check_readable(slices: Sequence[Slice]) -> None:
@@ -80,28 +93,26 @@ def _check_readable(slices: Sequence[Slice]) -> None:
         raise UnsupportedInput("one bit per pixel: a mask or an overlay, not an image", code="one_bit")
 
 
-def _placed(slices: Sequence[Slice], settings: IngestSettings) -> tuple[Ordered, Space, tuple[str, ...]]:
+def _placed(slices: Sequence[Slice], settings: IngestSettings) -> tuple[Ordered, Placement]:
     frames = [one.frame for one in slices]
     if all(frame.position_lps_mm and frame.orientation and frame.spacing_mm for frame in frames):
         ordered = order(slices)
-        grid, notes = grid_of(ordered.volumes[0], allow_gaps=settings.allow_gaps)
-        return ordered, grid, notes
+        return ordered, grid_of(ordered.volumes[0], allow_gaps=settings.allow_gaps)
     if len(slices) == 1:
-        space, notes = flat_space_of(slices[0].header)
-        return Ordered((tuple(slices),)), space, notes
+        return Ordered((tuple(slices),)), _flat(slices[0])
     if len({one.header.file for one in slices}) == 1:
-        return _frames_of_a_film(slices)
+        # Frames without a place, one after the other: a film, each frame an image.
+        in_order = sorted(slices, key=lambda one: one.frame.number)
+        return Ordered(tuple((one,) for one in in_order), "time"), _flat(slices[0])
     return _counted(slices)
 
 
-def _frames_of_a_film(slices: Sequence[Slice]) -> tuple[Ordered, Space, tuple[str, ...]]:
-    """Frames without a place, one after the other: a film, each frame an image."""
-    in_order = sorted(slices, key=lambda one: one.frame.number)
-    space, notes = flat_space_of(slices[0].header)
-    return Ordered(tuple((one,) for one in in_order), "time"), space, notes
+def _flat(one: Slice, slices: int = 1) -> Placement:
+    space, notes = flat_space_of(one.header, slices)
+    return Placement(space, notes=notes)
 
 
-def _counted(slices: Sequence[Slice]) -> tuple[Ordered, Space, tuple[str, ...]]:
+def _counted(slices: Sequence[Slice]) -> tuple[Ordered, Placement]:
     """Slices without a place: their count orders them, and no affine is made up."""
     instances = [one.header.instance for one in slices]
     if None in instances or len(set(instances)) < len(instances):
@@ -111,8 +122,9 @@ def _counted(slices: Sequence[Slice]) -> tuple[Ordered, Space, tuple[str, ...]]:
             code="no_positions",
         )
     in_order = tuple(sorted(slices, key=lambda one: one.header.instance or 0))
-    space, notes = flat_space_of(slices[0].header, len(slices))
-    return Ordered((in_order,)), space, (*notes, "the slices have no positions: they are in the order of their numbers")
+    placement = _flat(slices[0], len(slices))
+    note = "the slices have no positions: they are in the order of their numbers"
+    return Ordered((in_order,)), replace(placement, notes=(*placement.notes, note))
 
 
 def _check_whole(ordered: Ordered) -> None:
@@ -154,7 +166,7 @@ def _facts(first: Slice, ordered: Ordered, space: Space) -> ImageFacts:
     )
 
 
-def _plan(ordered: Ordered, headers: Iterable[Header], first: Slice) -> PixelPlan:
+def _plan(ordered: Ordered, headers: Iterable[Header], placement: Placement, first: Slice) -> PixelPlan:
     file_at = {header.file: at for at, header in enumerate(headers)}
     layouts: dict[Layout, int] = {}
     volumes = tuple(
@@ -172,4 +184,4 @@ def _plan(ordered: Ordered, headers: Iterable[Header], first: Slice) -> PixelPla
         )
         for volume in ordered.volumes
     )
-    return PixelPlan(tuple(layouts), volumes, first.frame.window, ordered.values)
+    return PixelPlan(tuple(layouts), volumes, placement.between, first.frame.window, ordered.values)

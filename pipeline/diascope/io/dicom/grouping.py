@@ -56,7 +56,7 @@ class _Grouping:
         try:
             headers, copies, notes = without_copies(headers)
         except InputError as error:
-            self._refuse(case_id, f"{case}\0{series}", [header.file for header in headers], error)
+            self._refuse(case_id, f"{case}\0{series}", headers, error)
             return
         stacks = _stacks(headers)
         is_scout = _is_scout(stacks)
@@ -80,7 +80,7 @@ class _Grouping:
                 hint="look at it, then release it by name and reason (release: in the config)",
                 code="burned_in_suspected",
             )
-            self._refuse(case_id, f"{name}\0quarantine", [header.file for header in held], error)
+            self._refuse(case_id, f"{name}\0quarantine", held, error)
         reasons = sorted({rule.reason for rule in rules.values() if rule is not None})
         held_files = {header.file for header in held}
         return (
@@ -90,26 +90,28 @@ class _Grouping:
 
     def _add_stack(self, case_id: str, name: str, stack: Stack, notes: Sequence[str], *, is_scout: bool) -> None:
         image_id = self._context.key.image_id(name)
-        files = list({one.header.file: None for one in stack.slices})
+        headers = {one.header.file: one.header for one in stack.slices}
         try:
             series = image_of(stack, case_id, image_id, self._context.settings, is_scout=is_scout)
         except InputError as error:
             if is_scout:
                 failure = Failure("localizer", f"a localizer that is no volume: {error.message}", "")
-                for file in files:
+                for file in headers:
                     self._record(file, case_id, image_id, "skipped", failure)
             else:
-                self._refuse(case_id, name, files, error)
+                self._refuse(case_id, name, list(headers.values()), error)
             return
         self._series.append(_noted(series, notes))
-        for file in files:
-            self._record(file, case_id, image_id, "used")
+        for file, header in headers.items():
+            self._record(file, case_id, image_id, "failed" if header.broken else "used", header.broken)
 
-    def _refuse(self, case_id: str, name: str, files: Sequence[FoundFile], error: InputError) -> None:
+    def _refuse(self, case_id: str, name: str, headers: Sequence[Header], error: InputError) -> None:
         image_id, failure = self._context.key.image_id(name), failure_of(error)
-        self._refused.append(RefusedImage(case_id, image_id, len(files), failure))
-        for file in files:
-            self._record(file, case_id, image_id, "refused", failure)
+        self._refused.append(RefusedImage(case_id, image_id, len(headers), failure))
+        for header in headers:
+            # The broken slice has failed; its neighbours are refused because of it.
+            fate: FileFate = "failed" if header.broken else "refused"
+            self._record(header.file, case_id, image_id, fate, header.broken or failure)
 
     def _record(
         self, file: FoundFile, case_id: str, image_id: str, fate: FileFate, failure: Failure | None = None

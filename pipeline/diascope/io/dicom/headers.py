@@ -56,7 +56,7 @@ class Layout:
         is_float: Float or double float pixel data.
         transfer_syntax: How they are packed.
         big_endian: Byte order.
-        tiles: Slices laid out in one frame, in a row; 1 where it is no mosaic.
+        tiles: Slices laid out in one frame, across and down; (1, 1) where it is no mosaic.
         has_lut: A modality LUT takes the place of slope and intercept.
         has_voi_lut: A VOI LUT says how to show them.
     """
@@ -73,24 +73,26 @@ class Layout:
     is_float: bool = False
     transfer_syntax: str = ""
     big_endian: bool = False
-    tiles: int = 1
+    tiles: tuple[int, int] = (1, 1)
     has_lut: bool = False
     has_voi_lut: bool = False
 
     @property
     def image_rows(self) -> int:
         """Pixels along j of one slice, in a mosaic of one tile."""
-        return self.rows // self.tiles
+        return self.rows // self.tiles[1]
 
     @property
     def image_columns(self) -> int:
         """Pixels along i of one slice, in a mosaic of one tile."""
-        return self.columns // self.tiles
+        return self.columns // self.tiles[0]
 
     @property
     def frame_bytes(self) -> int:
         """Size of one native frame."""
-        return (self.rows * self.columns * self.samples * self.bits_allocated + 7) // 8
+        # Of four YBR pixels in a row of 4:2:2, each second one lends its colours (PS3.3, C.7.6.3.1.2).
+        samples = 2 if self.photometric == "YBR_FULL_422" else self.samples
+        return (self.rows * self.columns * samples * self.bits_allocated + 7) // 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +117,8 @@ class Frame:
         trigger_ms: Trigger or delay time.
         stack: StackID; parts of a series that belong together.
         window: (centre, width).
+        kind: What kind of image the frame is, where frames of one file differ in it.
+        dimensions: Index of the frame along the dimensions that are not its place.
     """
 
     number: int = 0
@@ -134,6 +138,8 @@ class Frame:
     trigger_ms: float | None = None
     stack: str = ""
     window: tuple[float, float] | None = None
+    kind: tuple[str, ...] = ()
+    dimensions: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -145,6 +145,10 @@ def _weighting(one: Slice) -> Rank | None:
     return (one.frame.b_value, *(one.frame.direction or ()))
 
 
+def _dimensions(one: Slice) -> Rank | None:
+    return tuple(float(part) for part in one.frame.dimensions) or None
+
+
 def _trigger(one: Slice) -> Rank | None:
     return None if one.frame.trigger_ms is None else (one.frame.trigger_ms,)
 
@@ -166,6 +170,7 @@ def _instance(one: Slice) -> Rank | None:
 _RANKS: tuple[tuple[Callable[[Slice], Rank | None], bool], ...] = (
     (_temporal, True),
     (_weighting, True),
+    (_dimensions, True),
     (_acquisition, True),
     (_trigger, False),
     (_time, False),

@@ -3,7 +3,7 @@
 import struct
 import warnings
 import zlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -69,17 +69,20 @@ class FrameReader:
         self._files = files
         self._layouts = layouts
         self._dataset: tuple[int, Dataset] | None = None
+        self._mosaic: tuple[Pick, NDArray[Any]] | None = None
 
     def stored(self, pick: Pick) -> NDArray[Any]:
         """Read the stored numbers of a frame.
 
         Returns:
-            (rows, columns), or (rows, columns, 3) RGB uint8 in colour; a mosaic as a whole.
+            (rows, columns), or (rows, columns, 3) RGB in colour.
 
         Raises:
             InputError: They are not there, or cannot be unpacked.
         """
         layout = self._layouts[pick.layout]
+        if pick.tile >= 0:
+            return self._tile(pick, layout)
         if is_plain(layout):
             return unpacked(self._native(pick, layout), layout)
         try:
@@ -110,6 +113,14 @@ class FrameReader:
                 dataset.file_meta.TransferSyntaxUID = UID(layout.transfer_syntax)
             self._dataset = pick.file, dataset
         return self._dataset[1]
+
+    def _tile(self, pick: Pick, layout: Layout) -> NDArray[Any]:
+        whole = replace(pick, tile=-1)
+        if self._mosaic is None or self._mosaic[0] != whole:
+            self._mosaic = whole, self.stored(whole)
+        down, across = divmod(pick.tile, layout.tiles[0])
+        rows, columns = layout.image_rows, layout.image_columns
+        return self._mosaic[1][down * rows : (down + 1) * rows, across * columns : (across + 1) * columns]
 
     def _native(self, pick: Pick, layout: Layout) -> NDArray[Any]:
         with self._files[pick.file].open("rb", buffering=0) as stream:

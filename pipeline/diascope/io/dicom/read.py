@@ -10,6 +10,8 @@ from diascope.io.dicom.elements import UNDEFINED_LENGTH, Elements, Wanted, walk
 from diascope.io.dicom.facts import FACT_TAGS, common_of
 from diascope.io.dicom.headers import Common, Frame, Header, Layout, Orientation
 from diascope.io.dicom.kinds import NoImage, burned_in_reason, no_image
+from diascope.io.dicom.mosaic import is_tiled, untiled
+from diascope.io.dicom.multiframe import expanded
 from diascope.io.dicom.vendor import PRIVATE, b_value, direction, image_component
 from diascope.io.reader import FoundFile, IngestSettings
 
@@ -52,7 +54,13 @@ class HeaderReader:
             return other
         if found.pixel_tag is None:
             return _without_pixels(sop_class)
-        return self._header(file, found, sop_class)
+        header = self._header(file, found, sop_class)
+        frames = values.whole(found, 0x00280008) or 1
+        if is_tiled(header.image_type):
+            return untiled(header, found)
+        if frames > 1 or 0x52009230 in found.values:
+            return expanded(header, frames)
+        return header
 
     def _header(self, file: FoundFile, found: Elements, sop_class: str) -> Header:
         layout = layout_of(found)

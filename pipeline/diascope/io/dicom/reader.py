@@ -3,12 +3,12 @@
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
-from functools import partial
+from functools import lru_cache, partial
 from multiprocessing import get_context
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import DTypeLike, NDArray
 
 from diascope.errors import InputError
 from diascope.findings import Failure
@@ -67,7 +67,8 @@ class DicomReader:
         layout = plan.layouts[picks[0].layout]
         if layout.samples == 3 or layout.photometric == "PALETTE COLOR":
             return _colour(series, series.space, picks, reader)
-        data = _numbers(series.space, picks, plan.layouts, reader)
+        read = _filled_numbers if plan.between else _numbers
+        data = read(series.space, picks, plan, reader)
         window = plan.window
         if window is None and layout.has_voi_lut:
             window = window_of_lut(reader.dataset(picks[len(picks) // 2]))
@@ -105,20 +106,33 @@ def _read_one(reader: HeaderReader, file: FoundFile) -> Header | NoImage | Failu
         return failure_of(error)
 
 
-def _numbers(
-    space: Space, picks: Sequence[Pick], layouts: Sequence[Layout], reader: FrameReader
-) -> NDArray[np.generic]:
-    dtype = dtype_for(picks, layouts)
+def _numbers(space: Space, picks: Sequence[Pick], plan: PixelPlan, reader: FrameReader) -> NDArray[np.generic]:
+    dtype = dtype_for(picks, plan.layouts)
     # In Fortran order a frame of the file is one block of memory: [i, j, k] = [column, row, slice].
     data = np.empty(space.shape, dtype=dtype, order="F")
     for k, pick in enumerate(picks):
-        stored = reader.stored(pick)
-        if layouts[pick.layout].has_lut:
-            numbers: NDArray[Any] = through_lut(stored, reader.dataset(pick))
-        else:
-            numbers = rescaled(stored, pick, dtype)
-        data[:, :, k] = numbers.T
+        data[:, :, k] = _slice_numbers(pick, plan.layouts, reader, dtype).T
     return data
+
+
+def _filled_numbers(space: Space, picks: Sequence[Pick], plan: PixelPlan, reader: FrameReader) -> NDArray[np.generic]:
+    """Read a volume some of whose slices lie between those that are there."""
+    dtype = dtype_for(picks, plan.layouts)
+    data = np.empty(space.shape, dtype=dtype, order="F")
+    read = lru_cache(maxsize=2)(lambda at: _slice_numbers(picks[at], plan.layouts, reader, dtype).astype(np.float32))
+    for k, (below, part) in enumerate(plan.between):
+        numbers = read(below) if part < 1 else read(below + 1)
+        if 0 < part < 1:
+            numbers = numbers * np.float32(1 - part) + read(below + 1) * np.float32(part)
+        data[:, :, k] = np.rint(numbers.T) if np.issubdtype(dtype, np.integer) else numbers.T
+    return data
+
+
+def _slice_numbers(pick: Pick, layouts: Sequence[Layout], reader: FrameReader, dtype: DTypeLike) -> NDArray[Any]:
+    stored = reader.stored(pick)
+    if layouts[pick.layout].has_lut:
+        return through_lut(stored, reader.dataset(pick))
+    return rescaled(stored, pick, dtype)
 
 
 def _colour(series: Series, space: Space, picks: Sequence[Pick], reader: FrameReader) -> ColourImage:

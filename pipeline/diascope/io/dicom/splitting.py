@@ -99,8 +99,8 @@ def _address(header: Header, frame: Frame, turned: Orientation | None) -> tuple[
         # The first two values tell only whether pixels were computed; a scanner may
         # call the first slice of a volume ORIGINAL and the next DERIVED.
         header.image_type[2:],
+        frame.kind,
         header.frame_of_reference,
         header.sop_class,
         frame.stack,
-        header.frames[0].position_lps_mm is None and len(header.frames) > 1 and header.sop_uid,
     )
