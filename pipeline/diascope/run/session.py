@@ -81,12 +81,7 @@ def found_in(request: RunRequest, key: IdentityKey, scratch_parent: Path | None 
     """
     scratch = Path(mkdtemp(prefix=".unpacked.", suffix=".part", dir=scratch_parent))
     try:
-        found = catalogue(request.inputs, Context(key, request.config.ingest, scratch=scratch))
-        if not found.files:
-            raise InputError(
-                "there is no file in the inputs", hint="give a folder of DICOM or NIfTI files", code="empty"
-            )
-        yield found
+        yield catalogue(request.inputs, Context(key, request.config.ingest, scratch=scratch))
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
 
