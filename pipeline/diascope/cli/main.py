@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from diascope import __version__
-from diascope.cli import models, run, sync
+from diascope.cli import demo, models, run, sync
 from diascope.cli.render import error_text
 from diascope.errors import PipelineError
 from diascope.log import start_logging
@@ -46,6 +46,7 @@ def _root(
         raise typer.Exit
 
 
+app.command("demo")(demo.demo)
 app.command("run")(run.run)
 app.command("sync")(sync.sync)
 app.add_typer(models.app, name="models")

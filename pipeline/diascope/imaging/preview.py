@@ -115,6 +115,24 @@ def draw_preview(
     return np.asarray(page)
 
 
+def stack_pictures(pictures: Sequence[NDArray[np.uint8]]) -> NDArray[np.uint8]:
+    """Put pictures below each other, on the background of the widest.
+
+    Args:
+        pictures: Each (rows, columns, 3) uint8, RGB; at least one.
+
+    Returns:
+        (rows, columns, 3) uint8, RGB.
+    """
+    page = np.empty((sum(len(one) for one in pictures), max(one.shape[1] for one in pictures), 3), np.uint8)
+    page[:] = BACKGROUND
+    top = 0
+    for one in pictures:
+        page[top : top + len(one), : one.shape[1]] = one
+        top += len(one)
+    return page
+
+
 def encode_png(picture: NDArray[np.uint8]) -> bytes:
     """Write a picture as PNG; no clock and no software name is in it.
 

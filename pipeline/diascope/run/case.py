@@ -19,7 +19,7 @@ from diascope.errors import UnsupportedInput
 from diascope.findings import CaseReport, Measurement, Segmentation
 from diascope.geometry import satisfies
 from diascope.imaging.measurements import measure_labels, reached_border
-from diascope.imaging.preview import draw_preview, encode_png
+from diascope.imaging.preview import draw_preview, encode_png, stack_pictures
 from diascope.imaging.resample import GridOfLogits, straighten
 from diascope.io.decode import decode
 from diascope.io.outfolder import OutFolder, file_digest, folder_in_the_making
@@ -214,13 +214,14 @@ def _scalar(image: Volume | ColourImage) -> Volume:
 
 
 def _preview(images: CaseImages, report: CaseReport, masks: dict[str, Mask]) -> NDArray[np.uint8] | None:
-    """Draw the first image that a network was given, with everything that lies on it."""
+    """Draw each image that a network was given, with everything that lies on it, one below the other."""
     drawn = report.segmentations or ()
-    if not drawn:
-        return None
-    first = drawn[0].image_id
-    overlays = [(masks[one.file], one.labels) for one in drawn if one.image_id == first]
-    names = ", ".join(dict.fromkeys(one.bundle for one in drawn if one.image_id == first))
-    return draw_preview(
-        images.volumes[first], overlays, findings=report.findings or (), caption=f"{report.case_id}   {names}"
-    )
+    pages = []
+    for image_id in dict.fromkeys(one.image_id for one in drawn):
+        here = [one for one in drawn if one.image_id == image_id]
+        names = ", ".join(one.bundle for one in here)
+        overlays = [(masks[one.file], one.labels) for one in here]
+        pages.append(
+            draw_preview(images.volumes[image_id], overlays, report.findings or (), f"{report.case_id}   {names}")
+        )
+    return stack_pictures(pages) if pages else None

@@ -1,0 +1,24 @@
+"""`diascope sync`: send what an earlier run could not send to MLflow."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+INCOMPLETE = 1
+
+
+def sync(
+    out: Annotated[Path, typer.Argument(help="Output folder of a run.")],
+    uri: Annotated[str | None, typer.Option("--uri", help="MLflow's tracking URI, where it is another one.")] = None,
+    experiment: Annotated[str, typer.Option("--experiment", help="Name of the experiment.")] = "diascope",
+) -> None:
+    """Send what is left in tracking.jsonl; what is there already is not doubled."""
+    from diascope.run import tracking
+    from diascope.run.tracking_settings import TrackingSettings
+
+    result = tracking.sync(out, TrackingSettings(uri=uri, experiment=experiment))
+    typer.echo(f"{result.sent} entries sent, {result.left} left")
+    if result.left:
+        typer.echo(tracking.left_text(result), err=True)
+        raise typer.Exit(INCOMPLETE)

@@ -1,0 +1,120 @@
+"""What a batch tells tracking: names here are the contract of docs/mlflow.md."""
+
+import hashlib
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from statistics import median
+
+from diascope.run.batch import BatchOrder, Books, Listener
+from diascope.run.record import CaseRow, RunRecord, write_record
+from diascope.run.report import write_report
+from diascope.run.summary import RunSummary, summarise
+from diascope.run.tracking import DatasetDescription, RunDescription, Tracker, open_tracker
+
+_DIGEST_DIGITS = 32
+
+
+def tracking_listener(order: BatchOrder, tell: Callable[[str], None]) -> Listener:
+    """Make the listener that writes the report and tracks the run as the settings say."""
+    return RunListener(order, open_tracker(order.out.root, order.config.tracking, tell))
+
+
+class RunListener:
+    """Tells a tracker how a batch goes, and writes the report at its end."""
+
+    def __init__(self, order: BatchOrder, tracker: Tracker) -> None:
+        """Listen to one batch."""
+        self._order = order
+        self._tracker = tracker
+        self._told = 0
+
+    def started(self, record: RunRecord) -> str:
+        """Begin the tracking run, or go on with it."""
+        run_id = self._tracker.start(_description(record, self._order))
+        self._tracker.log_dataset(_dataset(self._order))
+        return run_id
+
+    def case_ended(self, row: CaseRow, stage_seconds: Mapping[str, float]) -> None:
+        """Log how long a case took; a case of an earlier run was logged then."""
+        if stage_seconds:
+            self._told += 1
+            seconds = {f"case_seconds.{stage}": value for stage, value in stage_seconds.items()}
+            self._tracker.log_metrics({"case_seconds": row.seconds, **seconds}, step=self._told)
+
+    def ended(self, record: RunRecord, books: Books) -> None:
+        """Write the report, log everything about the whole, and end the tracking run."""
+        order = self._order
+        citations = {bundle.name: bundle.block.citations for bundle in order.plan.bundles}
+        summary = summarise(order.out, books.stage_seconds, citations)
+        write_report(order.out, summary)
+        self._tracker.log_metrics(_numbers(summary, books))
+        self._tracker.log_table(order.out.cases_csv.name, "cases")
+        for table in (order.out.cases_csv, order.out.measurements_csv, order.out.rejects_csv, order.out.run_json):
+            self._tracker.log_file(table.name)
+        self._tracker.log_file(order.out.report_html.name, pictures="inside")
+        for case_id in summary.previews:
+            self._tracker.log_file(f"cases/{case_id}/preview.png", folder="previews", pictures="is_one")
+        result = self._tracker.finish()
+        if result.run_id:
+            write_record(order.out, replace(record, tracking_run=result.run_id))
+
+
+def _description(record: RunRecord, order: BatchOrder) -> RunDescription:
+    bundles = {
+        f"bundle.{bundle.name}.{what}": value for bundle in record.bundles for what, value in _facts(bundle).items()
+    }
+    versions = {f"version.{package}": version for package, version in record.versions.items()}
+    same = [record.command, record.config_sha256, record.key_fingerprint, *(bundle.sha256 for bundle in record.bundles)]
+    return RunDescription(
+        name=record.config_name,
+        same_as=hashlib.sha256("\0".join(same).encode()).hexdigest(),
+        params={
+            "config": record.config_name,
+            "device": record.device,
+            "precision": order.config.precision,
+            "bundles": ", ".join(bundle.name for bundle in record.bundles),
+            "cases_planned": len(order.plan.studies),
+            "files_found": len(order.plan.catalogue.files),
+        },
+        tags={
+            "diascope.version": record.diascope,
+            "diascope.command": record.command,
+            "config.sha256": record.config_sha256,
+            "key.fingerprint": record.key_fingerprint,
+            **bundles,
+            **versions,
+        },
+        note=f"{len(order.plan.studies)} cases. Review them with `diascope view OUT`.",
+    )
+
+
+def _facts(bundle: object) -> dict[str, str]:
+    return {what: str(getattr(bundle, what)) for what in ("version", "sha256", "licence", "research_only")}
+
+
+def _dataset(order: BatchOrder) -> DatasetDescription:
+    found = order.plan.catalogue
+    # File ids are keyed: the digest tells one data set from another, and nothing else.
+    lines = "\n".join(sorted(f"{file.file_id} {file.size_bytes}" for file in found.files))
+    return DatasetDescription(
+        name=order.record.config_name,
+        digest=hashlib.sha256(lines.encode()).hexdigest()[:_DIGEST_DIGITS],
+        profile={"files": len(found.files), "images": len(found.series), "cases": len(order.plan.studies)},
+    )
+
+
+def _numbers(summary: RunSummary, books: Books) -> dict[str, float]:
+    numbers: dict[str, float] = {
+        f"cases.{status}": summary.count(status) for status in ("done", "failed", "nothing_to_do")
+    }
+    numbers |= {"cases.review_first": summary.doubtful, "cases.resumed": books.resumed}
+    numbers |= {f"seconds.{stage}": seconds for stage, seconds in summary.stage_seconds.items()}
+    for kind in ("refused", "failed", "skipped", "not_an_image"):
+        numbers[f"files.{kind}"] = sum(group.files for group in summary.rejects if group.kind == kind)
+    for label in summary.labels:
+        if label.median is not None:
+            numbers[f"{label.bundle}.{label.subject}.{label.quantity}.median"] = label.median
+    confidences = [row.confidence for row in summary.rows if row.confidence is not None]
+    if confidences:
+        numbers["confidence.median"] = median(confidences)
+    return numbers
