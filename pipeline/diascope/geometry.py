@@ -7,15 +7,18 @@ An image has exactly one of three geometries, and millimetres exist on a Grid on
 """
 
 from dataclasses import dataclass
+from itertools import permutations
 from typing import Literal
 
 import numpy as np
-from nibabel.orientations import aff2axcodes
 from numpy.typing import NDArray
 
 from diascope.errors import GridMismatch, InputError
 
 Shape = tuple[int, int, int]
+
+# Towards lower and higher x, y and z of the patient, in RAS.
+_LETTERS = ("LR", "PA", "IS")
 
 # Below this an affine cannot be told from one that is flat.
 SMALLEST_VOXEL_MM3 = 1e-9
@@ -68,8 +71,10 @@ class Grid:
 
     @property
     def axcodes(self) -> str:
-        """The patient directions nearest to i, j and k, such as LPS."""
-        return "".join(str(code) for code in aff2axcodes(self.affine))
+        """The patient directions nearest to i, j and k, such as LPS; each patient axis is taken once."""
+        directions = self._directions()
+        best = max(permutations(range(3)), key=lambda axes: sum(abs(directions[axes[at], at]) for at in range(3)))
+        return "".join(_LETTERS[axis][int(directions[axis, at] > 0)] for at, axis in enumerate(best))
 
     @property
     def is_oblique(self) -> bool:

@@ -10,7 +10,7 @@ import typer
 
 from diascope import __version__
 from diascope.cli import demo, models, run, sync
-from diascope.cli.render import error_text
+from diascope.cli.errors import error_text
 from diascope.errors import PipelineError
 from diascope.log import start_logging
 

@@ -6,9 +6,6 @@ from typing import Annotated
 
 import typer
 
-from diascope.bundles.find import find_bundle, list_bundles
-from diascope.cli.render import bundle_table, bundle_text
-
 app = typer.Typer(help="Networks: which there are, what they are for.", no_args_is_help=True)
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print for a machine.")]
@@ -17,6 +14,9 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print for a machine.")]
 @app.command("list")
 def list_models(as_json: AsJson = False) -> None:
     """List the networks that a run can name."""
+    from diascope.bundles.find import list_bundles
+    from diascope.cli.bundle_text import bundle_table
+
     bundles = list_bundles()
     if as_json:
         typer.echo(json.dumps([asdict(bundle.stamp) | {"task": bundle.block.task} for bundle in bundles], indent=1))
@@ -29,6 +29,9 @@ def info(
     name: Annotated[str, typer.Argument(help="Name of a bundle, or its folder.")], as_json: AsJson = False
 ) -> None:
     """Say what a network is for, what it draws and what may be done with it."""
+    from diascope.bundles.find import find_bundle
+    from diascope.cli.bundle_text import bundle_text
+
     bundle = find_bundle(name)
     if as_json:
         facts = asdict(bundle.stamp) | {
@@ -43,5 +46,7 @@ def info(
 @app.command()
 def verify(name: Annotated[str, typer.Argument(help="Name of a bundle; all where left out.")] = "") -> None:
     """Check that the files of a network are the ones that were locked."""
+    from diascope.bundles.find import find_bundle, list_bundles
+
     for bundle in [find_bundle(name)] if name else [find_bundle(one.name) for one in list_bundles()]:
         typer.echo(f"{bundle.name}  as locked  {bundle.sha256}")

@@ -86,7 +86,8 @@ def run_request(request: "RunRequest", out_root: Path, *, as_json: bool = False)
 
 
 def _print_cases(order: "BatchOrder", books: "Books", *, as_json: bool) -> None:
-    from diascope.cli.render import case_line, error_text
+    from diascope.cli.errors import error_text
+    from diascope.cli.render import case_line
     from diascope.run.batch import run_batch
     from diascope.run.listener import tracking_listener
 

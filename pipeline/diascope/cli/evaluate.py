@@ -1,0 +1,72 @@
+"""`diascope evaluate`: results against the truth, with intervals."""
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from diascope.evaluation.bootstrap import Estimate
+    from diascope.evaluation.evaluate import Evaluation
+
+COMPARISON_FAILED = 1
+
+
+def evaluate(
+    out: Annotated[Path, typer.Argument(help="Output folder of a run.")],
+    truth: Annotated[Path, typer.Option("--truth", help="Truth manifest: a csv with case and truth.")],
+    config: Annotated[str | None, typer.Option("--config", "-c", help="How to compare: a yaml file.")] = None,
+    overrides: Annotated[list[str] | None, typer.Option("--set", help="Change a setting: key=value.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print evaluation.json.")] = False,
+) -> None:
+    """Compare the results of a run with the truth: metrics with intervals, nothing dropped."""
+    from diascope.config import find_config, load_settings, parse_settings
+    from diascope.evaluation.evaluate import as_json as plain
+    from diascope.evaluation.evaluate import evaluate as compare
+    from diascope.evaluation.evaluate import write_evaluation
+    from diascope.evaluation.settings import EvaluationSettings
+    from diascope.io.outfolder import OutFolder
+
+    chosen = overrides or []
+    settings = (
+        load_settings(EvaluationSettings, find_config(config), chosen)
+        if config
+        else parse_settings(EvaluationSettings, {}, chosen, where="--set")
+    )
+    found = compare(OutFolder(out), truth, settings)
+    write_evaluation(found, out / "evaluation")
+    typer.echo(json.dumps(plain(found), indent=1) if as_json else evaluation_text(found))
+    for note in found.compared.notes:
+        typer.echo(f"note: {note}", err=True)
+    typer.echo(f"tables: {out / 'evaluation'}", err=as_json)
+    if found.compared.problems:
+        raise typer.Exit(COMPARISON_FAILED)
+
+
+def evaluation_text(found: "Evaluation") -> str:
+    """Say what the results are worth, a block per network and label."""
+    lines: list[str] = []
+    for (bundle, name), label in found.segmentation.items():
+        counts = ", ".join(f"{n} {outcome.replace('_', ' ')}" for outcome, n in label.counts.items() if n)
+        lines += [f"{bundle}: {name}  ({counts}; {label.distance_unit})", *_metric_lines(label.metrics)]
+    for (bundle, name), cls in found.classification.items():
+        head = f"{cls.n} images of {cls.patients} patients, {cls.positives} positive; at score {cls.threshold:g}"
+        lines += [f"{bundle}: {name}  ({head})", *_metric_lines(cls.metrics)]
+    for (bundle, name), det in found.detection.items():
+        head = f"{det.lesions} lesions in {det.scans} scans, {det.scans_without_lesions} scans without"
+        head += f"; at score {det.threshold:g}"
+        lines += [f"{bundle}: {name} as lesions  ({head})", *_metric_lines(det.metrics)]
+    compared = found.compared
+    if compared.problems:
+        lines.append(f"{len(compared.problems)} truths could not be compared:")
+        lines += [f"  line {one.line}: {one.code}: {one.reason}" for one in compared.problems]
+    if compared.without_truth:
+        lines.append(f"{len(compared.without_truth)} cases have no truth")
+    return "\n".join(lines)
+
+
+def _metric_lines(metrics: "Mapping[str, Estimate]") -> list[str]:
+    return [f"  {name:<40} {estimate}" for name, estimate in metrics.items()]
