@@ -1,20 +1,18 @@
 """Find all images below the inputs, from headers alone, and account for every file."""
 
 import dataclasses
-import logging
-from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections import defaultdict, deque
+from collections.abc import Sequence
 from datetime import date
 from pathlib import Path
 
 from diascope.findings import Failure
+from diascope.io import archives
 from diascope.io.decode import readers
 from diascope.io.files import find_files
 from diascope.io.reader import Context, FoundFile, Grouped
 from diascope.io.series import CaseIdentity, Catalogue, FileRecord, Series
-from diascope.io.sniff import read_head, unclaimed
-
-log = logging.getLogger(__name__)
+from diascope.io.sniff import Head, read_head, unclaimed
 
 
 def catalogue(inputs: Sequence[Path], context: Context) -> Catalogue:
@@ -31,16 +29,23 @@ def catalogue(inputs: Sequence[Path], context: Context) -> Catalogue:
     return _merged(grouped, records)
 
 
-def _claimed(files: Iterable[FoundFile], context: Context) -> tuple[dict[str, list[FoundFile]], list[FileRecord]]:
+def _claimed(files: Sequence[FoundFile], context: Context) -> tuple[dict[str, list[FoundFile]], list[FileRecord]]:
     claimed: dict[str, list[FoundFile]] = defaultdict(list)
     records: list[FileRecord] = []
     every = readers()
-    for file in files:
+    waiting = deque(files)
+    while waiting:
+        file = waiting.popleft()
         try:
             head = read_head(file)
         except OSError as error:
             failure = Failure("cannot_read", f"the system does not let us read it: {error.strerror}", "")
             records.append(context.record(file, "failed", failure))
+            continue
+        if _is_archive(head, file):
+            unpacked = archives.unpack(file, context)
+            waiting.extend(unpacked.files)
+            records += unpacked.records
             continue
         name = next((name for name, reader in every.items() if reader.claims(head.content, file.path.name)), None)
         if name is None:
@@ -48,6 +53,11 @@ def _claimed(files: Iterable[FoundFile], context: Context) -> tuple[dict[str, li
         else:
             claimed[name].append(file)
     return claimed, records
+
+
+def _is_archive(head: Head, file: FoundFile) -> bool:
+    # The preamble of a DICOM file may look like anything, a zip included.
+    return head.raw[128:132] != b"DICM" and archives.claims(head.raw, file.path.name)
 
 
 def _merged(grouped: Sequence[Grouped], records: Sequence[FileRecord]) -> Catalogue:

@@ -4,7 +4,9 @@ from collections.abc import Mapping
 
 from diascope.errors import InputError
 from diascope.io.dicom.reader import DicomReader
+from diascope.io.itk import ItkReader
 from diascope.io.nifti import NiftiReader
+from diascope.io.raster import RasterReader
 from diascope.io.reader import Reader
 from diascope.io.series import Series
 from diascope.volume import ColourImage, Volume
@@ -15,7 +17,7 @@ def readers() -> Mapping[str, Reader]:
 
     DICOM comes first: a DICOM file may begin as a TIFF or end in `.img`.
     """
-    every: tuple[Reader, ...] = (DicomReader(), NiftiReader())
+    every: tuple[Reader, ...] = (DicomReader(), NiftiReader(), ItkReader(), RasterReader())
     return {reader.name: reader for reader in every}
 
 

@@ -6,7 +6,6 @@ fallback for files without either is a guess, and is not used.
 """
 
 import dataclasses
-import gzip
 import zlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -14,15 +13,15 @@ from typing import Any, BinaryIO, cast
 
 import nibabel
 import numpy as np
+from isal import igzip, isal_zlib
 from nibabel.spatialimages import HeaderDataError
 from numpy.typing import NDArray
 
 from diascope.errors import InputError, UnsupportedInput
-from diascope.findings import ImageFacts
 from diascope.geometry import Grid, IndexGrid, Shape, Space
-from diascope.io.facts import plane_of, with_origin
-from diascope.io.reader import Context, FoundFile, Grouped, failure_of
-from diascope.io.series import CaseIdentity, FileRecord, RefusedImage, Series
+from diascope.io.reader import Context, FoundFile, Grouped
+from diascope.io.series import Series
+from diascope.io.single import SingleImage, group_singles
 from diascope.io.sniff import GZIP_MAGIC
 from diascope.volume import ColourImage, Volume
 
@@ -30,17 +29,10 @@ MAGIC_AT = {348: 344, 540: 4}
 """Where the magic lies, by the size of the header (NIfTI-1, NIfTI-2)."""
 
 # What nibabel raises on headers of random bytes.
-MALFORMED = (
-    HeaderDataError,
-    ValueError,
-    OverflowError,
-    KeyError,
-    TypeError,
-    EOFError,
-    OSError,
-    zlib.error,
-    MemoryError,
-)
+MALFORMED: tuple[type[BaseException], ...] = (
+    HeaderDataError, ValueError, OverflowError, KeyError, TypeError, EOFError, OSError, MemoryError,
+    zlib.error, isal_zlib.error,
+)  # fmt: skip
 
 # sform and qform that differ by more than this at a corner are told, not averaged.
 FORMS_AGREE_MM = 0.5
@@ -63,34 +55,11 @@ class NiftiReader:
 
     def group(self, files: Sequence[FoundFile], context: Context) -> Grouped:
         """Make one image of each header."""
-        partners = {str(file.path): file for file in files}
-        series: list[Series] = []
-        refused: list[RefusedImage] = []
-        records: dict[str, FileRecord] = {}
-        identities: list[CaseIdentity] = []
-        for file in files:
-            if _is_voxels_only(file):
-                continue
-            voxels = next((partners[path] for path in _voxel_paths(file.path) if path in partners), None)
-            parts = [file, voxels] if voxels else [file]
-            identity = _identity(file, context)
-            image_id = context.key.image_id(file.shown)
-            identities.append(identity)
-            try:
-                series.append(_series(parts, identity, image_id, context))
-                made = [context.record(part) for part in parts]
-            except InputError as error:
-                failure = failure_of(error)
-                refused.append(RefusedImage(identity.case_id, image_id, len(parts), failure))
-                fate = "refused" if isinstance(error, UnsupportedInput) else "failed"
-                made = [context.record(part, "refused" if fate == "refused" else "failed", failure) for part in parts]
-            for part, record in zip(parts, made, strict=True):
-                records[part.shown] = dataclasses.replace(record, case_id=identity.case_id, image_id=image_id)
-        for file in files:
-            if file.shown not in records:
-                lone = InputError("voxels (.img) without their header (.hdr)", code="header_missing")
-                records[file.shown] = context.record(file, "failed", failure_of(lone))
-        return Grouped(tuple(series), tuple(refused), tuple(records.values()), tuple(identities))
+
+        def look(file: FoundFile, by_path: Mapping[Path, FoundFile]) -> SingleImage:
+            return _look(file, by_path, context)
+
+        return group_singles(self.name, files, context, look, lambda file: not _is_voxels_only(file))
 
     def decode(self, series: Series, at: int = 0) -> Volume | ColourImage:
         """Read one volume; scaled only if the header says so, then float32. NaN stays NaN."""
@@ -162,44 +131,26 @@ def _is_voxels_only(file: FoundFile) -> bool:
         return False
 
 
-def _voxel_paths(path: Path) -> tuple[str, ...]:
+def _look(file: FoundFile, by_path: Mapping[Path, FoundFile], context: Context) -> SingleImage:
+    header = _read_header(file.path)
+    shape, volumes = _shape_of(header)
+    partners = tuple(by_path[path] for path in _voxel_paths(file.path) if path in by_path)[:1]
+    _check_voxels(header, (file, *partners), context)
+    space, notes = space_of(header, shape)
+    return SingleImage(
+        space=space,
+        partners=partners,
+        volumes=volumes,
+        axis=_axis_of(header, file.path) if volumes > 1 else None,
+        notes=notes,
+    )
+
+
+def _voxel_paths(path: Path) -> tuple[Path, ...]:
     stem = str(path).removesuffix(".gz")
     if not stem.lower().endswith(".hdr"):
         return ()
-    stem = stem[:-4]
-    return tuple(stem + suffix for suffix in (".img", ".img.gz", ".IMG"))
-
-
-def _identity(file: FoundFile, context: Context) -> CaseIdentity:
-    study = file.origin.case if file.origin else file.shown
-    patient = file.origin.patient if file.origin else ""
-    return CaseIdentity(
-        case_id=context.key.case_id(study),
-        patient_key=context.key.patient_key(patient) if patient else "",
-        patient_id=patient,
-        study_uid=study,
-    )
-
-
-def _series(parts: Sequence[FoundFile], identity: CaseIdentity, image_id: str, context: Context) -> Series:
-    header = _read_header(parts[0].path)
-    shape, volumes = _shape_of(header)
-    _check_voxels(header, parts, context)
-    space, notes = space_of(header, shape)
-    facts = ImageFacts(patient_key=identity.patient_key or None)
-    facts = dataclasses.replace(with_origin(facts, parts[0].origin, context.key), plane=plane_of(space))
-    return Series(
-        case_id=identity.case_id,
-        image_id=image_id,
-        reader="nifti",
-        files=tuple(part.path for part in parts),
-        facts=facts,
-        space=space,
-        volumes=volumes,
-        axis=_axis_of(header, parts[0].path) if volumes > 1 else None,
-        selection={"file_name": parts[0].path.name},
-        notes=notes,
-    )
+    return tuple(Path(stem[:-4] + suffix) for suffix in (".img", ".img.gz", ".IMG"))
 
 
 def _read_header(path: Path) -> Any:
@@ -300,7 +251,7 @@ def _stored_voxels(series: Series, header: Any, at: int) -> NDArray[Any]:
         with _opened(series.files[-1]) as stream:
             stream.seek(_offset(header) + at * volume_bytes)
             raw = stream.read(volume_bytes)
-    except (OSError, EOFError, zlib.error) as error:
+    except MALFORMED as error:
         raise InputError(
             f"the voxels cannot be read: {type(error).__name__}", hint="copy the file again", code="truncated"
         ) from None
@@ -333,4 +284,4 @@ def _scaling(header: Mapping[str, Any]) -> tuple[float, float]:
 def _opened(path: Path) -> BinaryIO:
     with path.open("rb") as stream:
         is_gzipped = stream.read(2) == GZIP_MAGIC
-    return cast("BinaryIO", gzip.open(path, "rb")) if is_gzipped else path.open("rb")
+    return cast("BinaryIO", igzip.open(path, "rb")) if is_gzipped else path.open("rb")

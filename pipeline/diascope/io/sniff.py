@@ -40,11 +40,11 @@ class Head:
 
     Attributes:
         content: Its first bytes, gzip undone.
-        is_gzipped: Whether it was compressed as a whole.
+        raw: Its first bytes as they are.
     """
 
     content: bytes
-    is_gzipped: bool = False
+    raw: bytes
 
 
 def read_head(file: FoundFile) -> Head:
@@ -56,11 +56,11 @@ def read_head(file: FoundFile) -> Head:
     with file.path.open("rb", buffering=0) as stream:
         raw = stream.read(HEAD_BYTES)
     if not raw.startswith(GZIP_MAGIC):
-        return Head(raw)
+        return Head(raw, raw)
     try:
-        return Head(zlib.decompressobj(wbits=31).decompress(raw, HEAD_BYTES), is_gzipped=True)
+        return Head(zlib.decompressobj(wbits=31).decompress(raw, HEAD_BYTES), raw)
     except zlib.error:
-        return Head(b"", is_gzipped=True)
+        return Head(b"", raw)
 
 
 def unclaimed(file: FoundFile, head: Head) -> tuple[FileFate, Failure]:

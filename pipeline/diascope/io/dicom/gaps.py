@@ -8,10 +8,10 @@ from numpy.typing import NDArray
 from diascope.errors import IncompleteSeries
 
 # Scanners round slice positions. A twentieth of the gap, or what rounding to a tenth
-# of a millimetre leaves, moves no voxel by more than that; a missing slice moves
+# of a millimetre leaves at both ends, moves no voxel by more than that; a missing slice moves
 # them by half a gap at least.
 UNEVEN_PART = 0.05
-ROUNDING_MM = 0.06
+ROUNDING_MM = 0.11
 ROUNDING_PART = 0.3
 
 # How far a slice may slide off the line through all of them, as a part of a pixel.
