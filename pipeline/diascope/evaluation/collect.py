@@ -1,0 +1,271 @@
+"""From an output folder and its truth to rows: one per image and label, class or lesion."""
+
+import dataclasses
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+from scipy import ndimage
+
+from diascope.errors import GridMismatch, InputError, PipelineError
+from diascope.evaluation.detection import Lesion, Scan, mark_of
+from diascope.evaluation.segmentation import LabelScore, compare_masks
+from diascope.evaluation.settings import EvaluationSettings
+from diascope.evaluation.truth import Place, Places, TruthRow, read_truth_table
+from diascope.findings import CaseReport, ImageFacts, Segmentation, read_report
+from diascope.geometry import Grid
+from diascope.io.labels.nifti_map import read_nifti_map
+from diascope.io.labels.reading import read_label_map
+from diascope.io.outfolder import OutFolder
+from diascope.volume import Mask
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Whose a row is, and what is known of patient and scanner.
+
+    Attributes:
+        case_id: The case.
+        image_id: The image.
+        patient: Keyed patient; the case where the patient is not known.
+        bundle: The network.
+        facts: Of the image.
+    """
+
+    case_id: str
+    image_id: str
+    patient: str
+    bundle: str
+    facts: ImageFacts
+
+
+@dataclass(frozen=True, slots=True)
+class LabelRow:
+    """A label of an image, compared with its truth."""
+
+    origin: Origin
+    score: LabelScore
+
+
+@dataclass(frozen=True, slots=True)
+class ClassRow:
+    """A class of an image, with its truth."""
+
+    origin: Origin
+    target: str
+    is_positive: bool
+    score: float
+
+
+@dataclass(frozen=True, slots=True)
+class ScanRow:
+    """An image with the lesions that are there and the marks that were made."""
+
+    origin: Origin
+    label: str
+    scan: Scan
+
+
+_Row = TypeVar("_Row", LabelRow, ClassRow)
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """A truth that could not be compared: named, never dropped.
+
+    Attributes:
+        line: Line of the truth manifest.
+        case_id: Empty where none was found.
+        code: Stable short name.
+        reason: What was seen.
+    """
+
+    line: int
+    case_id: str
+    code: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Compared:
+    """Everything that could be compared, and what could not.
+
+    Attributes:
+        labels: Of segmentations.
+        classes: Of classifications.
+        scans: Of detections.
+        problems: Truths without a comparison.
+        without_truth: Cases of the output folder that the manifest does not name.
+        notes: What a reader should know.
+    """
+
+    labels: tuple[LabelRow, ...]
+    classes: tuple[ClassRow, ...]
+    scans: tuple[ScanRow, ...]
+    problems: tuple[Problem, ...]
+    without_truth: tuple[str, ...]
+    notes: tuple[str, ...]
+
+
+def compare(out: OutFolder, manifest: Path, settings: EvaluationSettings) -> Compared:
+    """Compare every case that the manifest names with its truth.
+
+    Raises:
+        InputError: The manifest cannot be read, or names a truth twice.
+    """
+    rows = read_truth_table(manifest)
+    places = Places(out)
+    found = _Collected()
+    named: set[str] = set()
+    for row in rows:
+        place = Place("")
+        try:
+            place = places.find(row, manifest.parent)
+            named.add(place.case_id)
+            report = read_report(out.case(place.case_id) / "case.json")
+            found.add(row, place, _Case(out.case(place.case_id), report), settings)
+        except PipelineError as error:
+            found.problems.append(Problem(row.line, place.case_id, error.code, error.message))
+    every = sorted(folder.name for folder in out.cases.iterdir()) if out.cases.is_dir() else []
+    return Compared(
+        tuple(found.labels.values()),
+        tuple(found.classes.values()),
+        tuple(found.scans.values()),
+        tuple(found.problems),
+        tuple(case_id for case_id in every if case_id not in named),
+        tuple(sorted(found.notes)),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Case:
+    folder: Path
+    report: CaseReport
+
+    def origin(self, bundle: str, image_id: str) -> Origin:
+        facts = next((image.facts for image in self.report.images if image.image_id == image_id), ImageFacts())
+        return Origin(self.report.case_id, image_id, facts.patient_key or self.report.case_id, bundle, facts)
+
+    def segmentations(self, image_id: str) -> list[Segmentation]:
+        return [one for one in self.report.segmentations or () if image_id in {"", one.image_id}]
+
+
+@dataclass(slots=True)
+class _Collected:
+    labels: dict[tuple[str, str, str], LabelRow] = dataclasses.field(default_factory=dict)
+    classes: dict[tuple[str, str, str], ClassRow] = dataclasses.field(default_factory=dict)
+    scans: dict[tuple[str, str, str], ScanRow] = dataclasses.field(default_factory=dict)
+    problems: list[Problem] = dataclasses.field(default_factory=list)
+    notes: set[str] = dataclasses.field(default_factory=set)
+
+    def add(self, row: TruthRow, place: Place, case: _Case, settings: EvaluationSettings) -> None:
+        if case.report.failure is not None:
+            raise InputError(f"the case failed: {case.report.failure.reason}", code=case.report.failure.code)
+        if row.is_positive is not None:
+            self._add_class(row, place, case, is_positive=row.is_positive)
+        elif row.label_map is not None:
+            self._add_map(row.label_map, row, case, place, settings)
+
+    def _add_class(self, row: TruthRow, place: Place, case: _Case, *, is_positive: bool) -> None:
+        scores: dict[tuple[str, str], float] = {}
+        for one in case.report.predictions or ():
+            if one.target == row.target and place.image_id in {"", one.image_id}:
+                # A network that judges slices says as much of the image as of its worst slice.
+                key = one.bundle, one.image_id
+                scores[key] = max(one.score, scores.get(key, 0.0))
+        if not scores:
+            raise InputError(f"the case is {case.report.status} and has no score for {row.target}", code="no_result")
+        for (bundle, image_id), score in scores.items():
+            found = ClassRow(case.origin(bundle, image_id), row.target, is_positive, score)
+            _put(self.classes, (bundle, image_id, row.target), found, row.line)
+
+    def _add_map(self, path: Path, row: TruthRow, case: _Case, place: Place, settings: EvaluationSettings) -> None:
+        drawn = case.segmentations(place.image_id)
+        if not drawn:
+            raise InputError(f"the case is {case.report.status} and has no segmentation to compare", code="no_result")
+        mismatch: PipelineError | None = None
+        compared = False
+        for segmentation in drawn:
+            try:
+                self._compare(path, row, case, segmentation, settings)
+                compared = True
+            except GridMismatch as error:  # drawn on another image of the case
+                mismatch = error
+        if mismatch is not None and not compared:
+            raise mismatch
+
+    def _compare(
+        self, path: Path, row: TruthRow, case: _Case, drawn: Segmentation, settings: EvaluationSettings
+    ) -> None:
+        labels = {label.value: label.name for label in drawn.labels}
+        predicted = read_nifti_map(case.folder / drawn.file, labels)
+        read = read_label_map(path, predicted.space, settings.truth_labels)
+        truth = self._named(read, row, labels, settings)
+        pairs = settings.same_label or {name: name for name in labels.values()}
+        there = {name for layer in truth for name in layer.labels.values()}
+        if not there & set(pairs.values()):
+            raise InputError(
+                f"no label in common: predicted are {sorted(labels.values())}, true are {sorted(there)}",
+                hint="name them in truth_labels or pair them in same_label",
+                code="no_common_label",
+            )
+        origin = case.origin(drawn.bundle, drawn.image_id)
+        for layer in truth:
+            if not set(layer.labels.values()) & set(pairs.values()):
+                continue
+            for score in compare_masks(predicted, layer, same_label=pairs, tolerance=settings.tolerance):
+                key = drawn.bundle, drawn.image_id, score.label
+                _put(self.labels, key, LabelRow(origin, score), row.line)
+                if case.report.findings is not None:
+                    scan = _scan(origin, layer, score.label, case.report, settings)
+                    self.scans[key] = ScanRow(origin, score.label, scan)
+
+    def _named(
+        self, truth: tuple[Mask, ...], row: TruthRow, labels: dict[int, str], settings: EvaluationSettings
+    ) -> tuple[Mask, ...]:
+        numbered = all(name == f"label_{value}" for layer in truth for value, name in layer.labels.items())
+        if settings.truth_labels is not None or not numbered:
+            return truth
+        values = {value for layer in truth for value in layer.labels}
+        if len(values) <= 1 and (row.label or len(set(labels.values())) == 1):
+            name = row.label or next(iter(labels.values()))
+            return tuple(Mask(layer.data, layer.space, dict.fromkeys(values or {1}, name)) for layer in truth)
+        self.notes.add("the truth's label maps carry no names: values were taken for the network's own numbers")
+        return tuple(Mask(layer.data, layer.space, {**layer.labels, **labels}) for layer in truth)
+
+
+def _put(rows: dict[tuple[str, str, str], _Row], key: tuple[str, str, str], row: _Row, line: int) -> None:
+    if key in rows:
+        raise InputError(
+            f"line {line} of the truth manifest gives a second truth for the same image and label",
+            hint="one truth per image and label; several readers are manifests of their own",
+            code="duplicate_case",
+        )
+    rows[key] = row
+
+
+def _scan(origin: Origin, truth: Mask, label: str, report: CaseReport, settings: EvaluationSettings) -> Scan:
+    values = [value for value, name in truth.labels.items() if name == label]
+    parts, _ = ndimage.label(np.isin(truth.data, values), np.ones((3, 3, 3), dtype=bool))
+    voxels = np.bincount(parts.ravel())[1:]
+    boxes = ndimage.find_objects(parts)
+    stands_for = settings.same_label
+    marks = tuple(
+        mark_of(one)
+        for one in report.findings or ()
+        if one.image_id == origin.image_id and stands_for.get(one.label, one.label) == label
+    )
+    lesions = []
+    for box, n in zip(boxes, voxels.tolist(), strict=True):
+        size = _diameter(n, truth)
+        low, high = (tuple(float(getattr(side, end)) for side in box) for end in ("start", "stop"))
+        is_judged = size >= settings.detection.smallest_size
+        lesions.append(Lesion((low[0], low[1], low[2]), (high[0], high[1], high[2]), size, is_judged))
+    return Scan(f"{origin.case_id}/{origin.image_id}", origin.patient, tuple(lesions), marks)
+
+
+def _diameter(voxels: int, truth: Mask) -> float:
+    # Of the ball with the same volume: in mm on a Grid, else in voxels.
+    volume = voxels * (truth.space.voxel_mm3 if isinstance(truth.space, Grid) else 1.0)
+    return float((6 * volume / np.pi) ** (1 / 3))

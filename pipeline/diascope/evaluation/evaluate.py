@@ -1,0 +1,232 @@
+"""`diascope evaluate`: from an output folder and its truth to tables and figures with intervals."""
+
+import csv
+import io
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from diascope.config import settings_hash
+from diascope.errors import InputError
+from diascope.evaluation.bootstrap import Estimate
+from diascope.evaluation.classification import ClassificationSummary, summarise_classification
+from diascope.evaluation.collect import ClassRow, Compared, LabelRow, Origin, ScanRow, compare
+from diascope.evaluation.detection import Lesion, Mark
+from diascope.evaluation.froc import DetectionSummary, summarise_detection
+from diascope.evaluation.segmentation_summary import LabelSummary, summarise_labels
+from diascope.evaluation.settings import EvaluationSettings
+from diascope.io.outfolder import OutFolder, output_errors, write_atomic
+
+FORMAT = 1
+"""Version of evaluation.json."""
+
+# Facts of patient and scanner that a row carries along: the audit's groups.
+GROUP_FACTS = (
+    "sex",
+    "age_years",
+    "ethnic_group",
+    "site_key",
+    "manufacturer",
+    "scanner_model",
+    "field_strength_t",
+    "kvp",
+    "slice_thickness_mm",
+    "kernel",
+    "view",
+    "contrast",
+)
+
+Key = tuple[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluation:
+    """What the results of an output folder are worth.
+
+    Attributes:
+        compared: The rows behind it.
+        segmentation: By bundle and label.
+        classification: By bundle and target.
+        detection: By bundle and label.
+        settings: How it was compared.
+    """
+
+    compared: Compared
+    segmentation: Mapping[Key, LabelSummary]
+    classification: Mapping[Key, ClassificationSummary]
+    detection: Mapping[Key, DetectionSummary]
+    settings: EvaluationSettings
+
+
+def evaluate(out: OutFolder, manifest: Path, settings: EvaluationSettings) -> Evaluation:
+    """Compare an output folder with its truth and summarise it, patients drawn as a whole.
+
+    Raises:
+        InputError: Nothing could be compared.
+    """
+    compared = compare(out, manifest, settings)
+    if not (compared.labels or compared.classes):
+        first = compared.problems[0].reason if compared.problems else "the manifest is empty"
+        raise InputError(
+            f"none of {len(compared.problems)} truths could be compared; the first: {first}", code="nothing_compared"
+        )
+    rng = np.random.default_rng(settings.seed)
+    return Evaluation(
+        compared,
+        _segmentation(compared.labels, rng, settings.rounds),
+        _classification(compared.classes, rng, settings),
+        _detection(compared.scans, rng, settings),
+        settings,
+    )
+
+
+def write_evaluation(evaluation: Evaluation, folder: Path) -> None:
+    """Write evaluation.json and the tables segmentation.csv, classification.csv, lesions.csv and problems.csv.
+
+    Args:
+        evaluation: What was found.
+        folder: Where to; made if need be.
+    """
+    with output_errors("the evaluation"):
+        folder.mkdir(parents=True, exist_ok=True)
+    compared = evaluation.compared
+    write_atomic(folder / "evaluation.json", json.dumps(as_json(evaluation), indent=1) + "\n")
+    tables = {
+        "segmentation.csv": [_label_row(row) for row in compared.labels],
+        "classification.csv": [_class_row(row) for row in compared.classes],
+        "lesions.csv": [line for row in compared.scans for line in _lesion_rows(row)],
+        "problems.csv": [asdict(problem) for problem in compared.problems],
+    }
+    for name, rows in tables.items():
+        if rows:
+            write_atomic(folder / name, _csv(rows))
+
+
+def as_json(evaluation: Evaluation) -> dict[str, Any]:
+    """Give the figures as plain values: what evaluation.json holds."""
+    compared = evaluation.compared
+    return {
+        "format": FORMAT,
+        "settings": evaluation.settings.model_dump(mode="json"),
+        "settings_sha256": settings_hash(evaluation.settings),
+        "segmentation": [_summary(key, one) for key, one in evaluation.segmentation.items()],
+        "classification": [_summary(key, one) for key, one in evaluation.classification.items()],
+        "detection": [_summary(key, one) for key, one in evaluation.detection.items()],
+        "problems": [asdict(problem) for problem in compared.problems],
+        "cases_without_truth": list(compared.without_truth),
+        "notes": list(compared.notes),
+    }
+
+
+def scalars(evaluation: Evaluation) -> dict[str, float]:
+    """Give every defined figure by a flat name, `bundle.label.metric`: for tracking."""
+    found = {}
+    every: list[tuple[Key, Mapping[str, Estimate]]] = [
+        *((key, one.metrics) for key, one in evaluation.segmentation.items()),
+        *((key, one.metrics) for key, one in evaluation.classification.items()),
+        *((key, one.metrics) for key, one in evaluation.detection.items()),
+    ]
+    for (bundle, name), metrics in every:
+        found.update({f"{bundle}.{name}.{k}": v.value for k, v in metrics.items() if v.value is not None})
+    return found
+
+
+def _by_key(rows: Iterable[Any], name: str) -> dict[Key, list[Any]]:
+    found: dict[Key, list[Any]] = {}
+    for row in rows:
+        value = row.score.label if name == "score" else getattr(row, name)
+        found.setdefault((row.origin.bundle, value), []).append(row)
+    return found
+
+
+def _segmentation(rows: Sequence[LabelRow], rng: np.random.Generator, rounds: int) -> dict[Key, LabelSummary]:
+    found = {}
+    for key, group in _by_key(rows, "score").items():
+        scores, patients = [row.score for row in group], [row.origin.patient for row in group]
+        found[key] = summarise_labels(scores, patients, rng, rounds)[key[1]]
+    return found
+
+
+def _classification(
+    rows: Sequence[ClassRow], rng: np.random.Generator, settings: EvaluationSettings
+) -> dict[Key, ClassificationSummary]:
+    return {
+        key: summarise_classification(
+            [row.is_positive for row in group],
+            [row.score for row in group],
+            [row.origin.patient for row in group],
+            settings.threshold,
+            rng,
+            settings.rounds,
+        )
+        for key, group in _by_key(rows, "target").items()
+    }
+
+
+def _detection(
+    rows: Sequence[ScanRow], rng: np.random.Generator, settings: EvaluationSettings
+) -> dict[Key, DetectionSummary]:
+    rules = settings.detection_rules()
+    return {
+        key: summarise_detection([row.scan for row in group], rules, rng, settings.rounds)
+        for key, group in _by_key(rows, "label").items()
+    }
+
+
+def _summary(key: Key, summary: LabelSummary | ClassificationSummary | DetectionSummary) -> dict[str, Any]:
+    found: dict[str, Any] = {"bundle": key[0], "name": key[1]}
+    for name in type(summary).__dataclass_fields__:
+        value = getattr(summary, name)
+        if name == "metrics":
+            value = {metric: asdict(estimate) for metric, estimate in value.items()}
+        elif name == "by_size":
+            value = {size: {k: asdict(v) for k, v in metrics.items()} for size, metrics in value.items()}
+        elif name == "curve":
+            value = None if value is None else {k: getattr(value, k).tolist() for k in value.__dataclass_fields__}
+        found[name] = value
+    return found
+
+
+def _origin(origin: Origin) -> dict[str, Any]:
+    facts = {name: getattr(origin.facts, name) for name in GROUP_FACTS}
+    ids = {name: getattr(origin, name) for name in ("case_id", "image_id", "patient", "bundle")}
+    return {**ids, **facts, **dict(origin.facts.extra)}
+
+
+def _label_row(row: LabelRow) -> dict[str, Any]:
+    score = asdict(row.score)
+    for kept_elsewhere in ("lesion_volumes", "lesion_found"):
+        score.pop(kept_elsewhere)
+    return {**_origin(row.origin), **score, "volume_error": row.score.volume_error}
+
+
+def _class_row(row: ClassRow) -> dict[str, Any]:
+    return {**_origin(row.origin), "target": row.target, "y": int(row.is_positive), "score": row.score}
+
+
+def _lesion_rows(row: ScanRow) -> list[dict[str, Any]]:
+    origin = {**_origin(row.origin), "label": row.label, "scan": row.scan.scan_id}
+    found = []
+    for lesion in row.scan.lesions:
+        kind = "lesion" if lesion.is_judged else "not_judged"
+        found.append({**origin, "kind": kind, **_corners(lesion), "size": lesion.size})
+    found += [{**origin, "kind": "mark", **_corners(mark), "score": mark.score} for mark in row.scan.marks]
+    # A scan with neither is a scan all the same.
+    return found or [{**origin, "kind": "empty"}]
+
+
+def _corners(box: Lesion | Mark) -> dict[str, float]:
+    return dict(zip(("i0", "j0", "k0", "i1", "j1", "k1"), (*box.low, *box.high), strict=True))
+
+
+def _csv(rows: Sequence[Mapping[str, Any]]) -> str:
+    columns = list(dict.fromkeys(name for row in rows for name in row))
+    stream = io.StringIO()
+    writer = csv.DictWriter(stream, columns, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return stream.getvalue()

@@ -1,0 +1,57 @@
+"""What a person may say about an evaluation."""
+
+from typing import Annotated
+
+from pydantic import Field, PositiveFloat, PositiveInt
+
+from diascope.config import Settings
+from diascope.evaluation.detection import MIN_IOU, MatchRule
+from diascope.evaluation.froc import DetectionRules
+
+Unit = Annotated[float, Field(ge=0, le=1)]
+
+
+class DetectionTruth(Settings):
+    """What counts as a lesion that was found."""
+
+    rule: MatchRule = "iou"
+    """iou: boxes overlap; radius: the mark's centre within half the lesion's diameter (LUNA16); centre_in_box."""
+
+    min_iou: Unit = MIN_IOU
+    """For the rule iou."""
+
+    size_edges: tuple[PositiveFloat, ...] = ()
+    """Limits between size classes: diameter in mm, in voxels where the image has no spacing."""
+
+    smallest_size: float = 0.0
+    """Smaller lesions are not judged: neither missed nor false."""
+
+
+class EvaluationSettings(Settings):
+    """How results are compared with the truth."""
+
+    truth_labels: dict[int, str] | None = None
+    """Name of each value of the truth's label maps (NIfTI and plain NRRD carry none)."""
+
+    same_label: dict[str, str] = Field(default_factory=dict)
+    """Predicted label: the true one it stands for; several may stand for one. By default equal names."""
+
+    tolerance: PositiveFloat | dict[str, PositiveFloat] | None = None
+    """Of the surface Dice, in mm (in voxels without spacing); one, or per true label."""
+
+    threshold: Unit = 0.5
+    """Operating point: a score of this or more is positive, a mark of this or more is shown."""
+
+    detection: DetectionTruth = DetectionTruth()
+    """For networks that mark lesions."""
+
+    rounds: PositiveInt = 1000
+    """Draws of patients for the intervals."""
+
+    seed: int = 0
+    """The same seed gives the same intervals."""
+
+    def detection_rules(self) -> DetectionRules:
+        """Give the rules of detection at this operating point."""
+        one = self.detection
+        return DetectionRules(one.rule, one.min_iou, self.threshold, one.size_edges)

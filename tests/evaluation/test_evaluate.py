@@ -1,0 +1,102 @@
+"""`diascope evaluate` from end to end: files in, tables and figures out."""
+
+import csv
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from diascope.errors import InputError
+from diascope.evaluation.evaluate import as_json, evaluate, scalars, write_evaluation
+from diascope.evaluation.settings import EvaluationSettings
+from diascope.findings import Finding
+from diascope.io.outfolder import OutFolder
+from tests.evaluation.outputs import map_of, write_case, write_truth
+
+SETTINGS = EvaluationSettings(rounds=50)
+
+
+@pytest.fixture
+def out(tmp_path: Path) -> OutFolder:
+    """Six patients: a tumour each, found in four, missed in one, invented in one; scores of a class."""
+    folder = OutFolder(tmp_path / "out")
+    folder.create()
+    tumour = (1, (1, 1, 1), (4, 4, 3))
+    for n in range(6):
+        drawn = map_of() if n == 4 else map_of(tumour)
+        mark = Finding("f", "net", f"img-c{n}", "tumour", 0.5 + n / 20, ((1, 1, 1), (5, 5, 4)))
+        write_case(
+            out=folder,
+            case_id=f"c{n}",
+            predicted=drawn,
+            findings=() if n == 4 else (mark,),
+            scores={"tumour": n / 10},
+            patient=f"p{n}",
+        )
+    return folder
+
+
+@pytest.fixture
+def manifest(tmp_path: Path) -> Path:
+    tumour = (1, (1, 1, 1), (4, 4, 3))
+    rows = [{"case": f"c{n}", "truth": map_of() if n == 5 else map_of(tumour), "label": "tumour"} for n in range(6)]
+    classes = [{"case": f"c{n}", "target": "tumour", "positive": int(n != 5)} for n in range(6)]
+    return write_truth(tmp_path / "truth", [*rows, *classes])
+
+
+def test_every_task_is_summed_up_by_network_and_label(out: OutFolder, manifest: Path) -> None:
+    found = evaluate(out, manifest, SETTINGS)
+
+    label = found.segmentation["net", "tumour"]
+    assert label.counts == {"found": 4, "missed": 1, "false_alarm": 1, "absent": 0}
+    assert label.metrics["dice_mean"].value == pytest.approx(4 / 6)
+    assert found.classification["net", "tumour"].metrics["auc"].value == 0.0
+    lesions = found.detection["net", "tumour"]
+    assert (lesions.lesions, lesions.scans, lesions.scans_without_lesions) == (5, 6, 1)
+    assert lesions.metrics["sensitivity"].value == pytest.approx(0.8)
+    assert lesions.metrics["false_positives_per_scan"].value == pytest.approx(1 / 6)
+
+
+def test_tables_and_figures_are_written_with_groups_and_read_back(out: OutFolder, manifest: Path) -> None:
+    found = evaluate(out, manifest, SETTINGS)
+
+    write_evaluation(found, out.root / "evaluation")
+
+    folder = out.root / "evaluation"
+    assert json.loads((folder / "evaluation.json").read_text()) == json.loads(json.dumps(as_json(found)))
+    with (folder / "segmentation.csv").open() as stream:
+        rows = list(csv.DictReader(stream))
+    assert len(rows) == 6
+    assert (rows[0]["sex"], rows[0]["manufacturer"], rows[0]["clinic"], rows[0]["patient"]) == (
+        "F",
+        "SIEMENS",
+        "north",
+        "p0",
+    )
+    assert (rows[4]["outcome"], float(rows[4]["dice"])) == ("missed", 0.0)
+    with (folder / "classification.csv").open() as stream:
+        assert [(row["y"], row["score"]) for row in csv.DictReader(stream)][5] == ("0", "0.5")
+    with (folder / "lesions.csv").open() as stream:
+        assert sorted({row["kind"] for row in csv.DictReader(stream)}) == ["lesion", "mark"]
+    assert not (folder / "problems.csv").exists()
+
+
+def test_the_same_seed_gives_the_same_bytes(out: OutFolder, manifest: Path) -> None:
+    one, other = (json.dumps(as_json(evaluate(out, manifest, SETTINGS))) for _ in range(2))
+
+    assert one == other
+
+
+def test_figures_for_tracking_are_flat_and_hold_only_what_is_defined(out: OutFolder, manifest: Path) -> None:
+    found = scalars(evaluate(out, manifest, SETTINGS))
+
+    assert found["net.tumour.dice_mean"] == pytest.approx(4 / 6)
+    assert all(np.isfinite(value) for value in found.values())
+
+
+def test_where_nothing_can_be_compared_the_first_reason_is_given(out: OutFolder, tmp_path: Path) -> None:
+    manifest = write_truth(tmp_path / "other", [{"case": "nobody", "truth": map_of()}])
+
+    with pytest.raises(InputError, match=r"none of 1 truths could be compared; the first: line 2 .* means 0 cases"):
+        evaluate(out, manifest, SETTINGS)
