@@ -30,8 +30,8 @@ class BrainMaps:
 
     Attributes:
         grey: (x, y, z) float32, 0..1, RAS order, 1 mm.
-        white: As grey.
-        csf: As grey; the three sum to 1 inside the brain and to 0 outside.
+        white: (x, y, z) as grey.
+        csf: (x, y, z) as grey; the three sum to 1 inside the brain and to 0 outside.
         texture: (x, y, z) float32, the T1 over what the fractions alone would give:
             nuclei, brainstem, vessels. About 1.
         first_ras_mm: Place of voxel (0, 0, 0).
