@@ -1,0 +1,163 @@
+"""BIDS folders: subject and session make the case, participants.tsv gives the groups.
+
+A folder counts as BIDS by its `dataset_description.json` (BIDS 1.10, "Agnostic files").
+Its derivatives and source data are not read along with it: they show the same patients
+a second time, and its masks are no images.
+"""
+
+import dataclasses
+import json
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from diascope.errors import InputError
+from diascope.findings import Failure
+from diascope.io.reader import FoundFile, Origin
+from diascope.io.series import FileFate
+from diascope.io.tables import identifying_columns, read_table
+
+_SUBJECT = re.compile(r"sub-[0-9A-Za-z]+")
+_SESSION = re.compile(r"ses-[0-9A-Za-z]+")
+_SUFFIX = re.compile(r"_([0-9A-Za-z]+)\.[^/]+$")
+_IMAGE = (".nii", ".nii.gz")
+_MASKS = {"dseg", "probseg", "mask", "roi", "lesion"}
+_MODALITIES = {
+    "anat": "MR", "func": "MR", "dwi": "MR", "fmap": "MR", "perf": "MR", "pet": "PT", "ct": "CT",
+}  # fmt: skip
+
+_DERIVATIVE = Failure("bids_derivative", "a derivative of other images of the folder", "give that folder by itself")
+_SOURCE = Failure("bids_source", "the source of other images of the folder", "give that folder by itself")
+_MASK = Failure("mask", "a label map, not an image", "")
+
+
+@dataclass(frozen=True, slots=True)
+class BidsFiles:
+    """Files with what the tables of their BIDS folder say of them.
+
+    Attributes:
+        files: Those that may be images, in the order given.
+        decided: Those whose fate the folder decides.
+    """
+
+    files: tuple[FoundFile, ...]
+    decided: tuple[tuple[FoundFile, FileFate, Failure], ...] = ()
+
+
+def with_bids_origins(files: Sequence[FoundFile]) -> BidsFiles:
+    """Fill in the origin of files in BIDS folders; others pass unchanged."""
+    roots = _Roots()
+    kept: list[FoundFile] = []
+    decided: list[tuple[FoundFile, FileFate, Failure]] = []
+    for file in files:
+        place = None if file.origin else roots.place_of(file)
+        failure = place.decides(file) if place else None
+        if failure:
+            decided.append((file, "skipped", failure))
+        elif place and place.subject:
+            kept.append(dataclasses.replace(file, origin=place.origin(file)))
+        else:
+            kept.append(file)
+    return BidsFiles(tuple(kept), tuple(decided))
+
+
+@dataclass(frozen=True, slots=True)
+class _Dataset:
+    """A folder with a dataset_description.json.
+
+    Attributes:
+        root: Where it is.
+        name: As it calls itself.
+        participants: What is said of each subject, by column.
+    """
+
+    root: Path
+    name: str
+    participants: Mapping[str, Mapping[str, str]]
+
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """Where in a dataset a file lies, by the words of its path below the root."""
+
+    dataset: _Dataset
+    parts: tuple[str, ...]
+
+    @property
+    def subject(self) -> str:
+        return next((part for part in self.parts[:-1] if _SUBJECT.fullmatch(part)), "")
+
+    @property
+    def session(self) -> str:
+        return next((part for part in self.parts[:-1] if _SESSION.fullmatch(part)), "")
+
+    @property
+    def suffix(self) -> str:
+        found = _SUFFIX.search(self.parts[-1])
+        return found[1] if found else ""
+
+    def decides(self, file: FoundFile) -> Failure | None:
+        if not file.path.name.lower().endswith(_IMAGE) and "sourcedata" not in self.parts:
+            return None
+        if "derivatives" in self.parts:
+            return _DERIVATIVE
+        if "sourcedata" in self.parts:
+            return _SOURCE
+        return _MASK if self.suffix.lower() in _MASKS else None
+
+    def origin(self, file: FoundFile) -> Origin:
+        facts = dict(self.dataset.participants.get(self.subject, {}))
+        modality = next((_MODALITIES[part] for part in self.parts if part in _MODALITIES), "")
+        facts |= {"bids_suffix": self.suffix} | ({"modality": modality} if modality else {})
+        # An archive is unpacked in another place every time: its own name counts.
+        root = file.shown.removesuffix("/".join(self.parts)).rstrip("/")
+        # The same subject label is another person in another dataset.
+        return Origin(
+            case="/".join(part for part in (root, self.subject, self.session) if part),
+            patient=f"{self.dataset.name}/{self.subject}",
+            facts=tuple(sorted(facts.items())),
+        )
+
+
+@dataclass(slots=True)
+class _Roots:
+    """Remembers which folders are datasets, so that each is asked once."""
+
+    known: dict[Path, _Dataset | None] = field(default_factory=dict)
+
+    def place_of(self, file: FoundFile) -> _Place | None:
+        # The outermost dataset owns the file: derivatives describe themselves, too.
+        found = None
+        for folder in file.path.parents:
+            if folder not in self.known:
+                self.known[folder] = _dataset(folder)
+            found = self.known[folder] or found
+        return _Place(found, file.path.relative_to(found.root).parts) if found else None
+
+
+def _dataset(folder: Path) -> _Dataset | None:
+    description = folder / "dataset_description.json"
+    if not description.is_file():
+        return None
+    try:
+        content = json.loads(description.read_bytes())
+    except (ValueError, OSError, RecursionError):
+        return None
+    if not isinstance(content, dict) or "BIDSVersion" not in content:
+        return None
+    return _Dataset(folder, str(content.get("Name") or folder.name), _participants(folder / "participants.tsv"))
+
+
+def _participants(path: Path) -> dict[str, Mapping[str, str]]:
+    if not path.is_file():
+        return {}
+    table = read_table(path, "participants.tsv")
+    if "participant_id" not in table.columns:
+        raise InputError("participants.tsv has no column participant_id", code="bad_table")
+    dropped = {"participant_id", *identifying_columns(table.columns)}
+    return {row["participant_id"]: _without(row, dropped) for row in table.rows}
+
+
+def _without(row: Mapping[str, str], dropped: Iterable[str]) -> dict[str, str]:
+    return {name: value for name, value in row.items() if name not in dropped}
