@@ -1,0 +1,155 @@
+"""Which places of an image speak for the answer of a network?"""
+
+import dataclasses
+import logging
+import warnings
+from collections.abc import Iterator, Mapping
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from diascope.bundles.network import NetworkInput, OpenNetwork
+from diascope.errors import ConfigError, InputError
+from diascope.explain.attribution import Attribution, Method, MethodInput
+from diascope.explain.baseline import blurred
+from diascope.explain.layers import choose_layer, layers_seen
+from diascope.explain.methods import METHODS, pick_method
+from diascope.explain.request import ExplainRequest, RawMap
+from diascope.explain.subject import Subject, subject_of
+from diascope.explain.windows import Windows, split, stitch
+
+log = logging.getLogger(__name__)
+
+# Gradients keep every activation: two windows of 96 x 96 x 96 voxels at once, or eight
+# slices of 512 x 512, stay below a few GB.
+VOXELS_AT_ONCE = 2_000_000
+
+# A share that does not add up to 95 % of what it shares out is worth a word.
+WORST_COMPLETENESS = 0.05
+
+
+def explain(
+    opened: OpenNetwork,
+    prepared: NetworkInput,
+    request: ExplainRequest,
+    methods: Mapping[str, Method] = METHODS,
+) -> RawMap:
+    """Make the raw map of one answer of a network.
+
+    The network is left as it was: no hook stays, no weight or gradient changes.
+
+    Args:
+        opened: The network.
+        prepared: The image as the network was given it.
+        request: Which answer, and how it is to be explained.
+        methods: The table that the method's name is looked up in.
+
+    Raises:
+        ConfigError: The method, layer or target does not fit the network
+            (codes method_unfit, unknown_layer, unknown_target, unfit_output).
+        InputError: The image is constant, or the map holds numbers that are none
+            (codes constant_image, nan_gradients).
+    """
+    method = pick_method(methods, request.method)
+    _refuse_constant(prepared.data)
+    windows = windows_of(opened, prepared, request)
+    subject = subject_of(opened.network, request)
+    layer = _fit(method, subject, windows.part(slice(0, 1)).on(opened.device), request)
+    parts = tuple(_attribute(opened, method, subject, windows, layer, request))
+    maps = np.concatenate([part.maps.to("cpu", torch.float32).numpy() for part in parts])
+    _refuse_nan(maps, request)
+    data, to_image = stitch(maps, windows)
+    raw = RawMap(
+        data,
+        prepared.affine @ to_image,
+        request.target_name,
+        request.method,
+        layer or None,
+        subject.forwards,
+        _completeness_error(parts),
+    )
+    return dataclasses.replace(raw, notes=tuple(_notes(raw, method)))
+
+
+def windows_of(opened: OpenNetwork, prepared: NetworkInput, request: ExplainRequest) -> Windows:
+    """Cut an image into the windows that have a part in the answer."""
+    region = request.region if request.task == "segment" else None
+    if region is not None and region.size != prepared.data[0].size:
+        raise ConfigError(
+            f"the region has {region.shape} voxels, the network's input {prepared.data.shape[1:]}",
+            code="unfit_output",
+        )
+    return split(opened.inferer, prepared.data, region)
+
+
+def windows_at_once(windows: Windows, wanted: int) -> int:
+    """Say how many windows go through the network in one pass."""
+    return max(1, min(wanted, VOXELS_AT_ONCE // windows.inputs[0, 0].numel()))
+
+
+def _attribute(
+    opened: OpenNetwork, method: Method, subject: Subject, windows: Windows, layer: str, request: ExplainRequest
+) -> Iterator[Attribution]:
+    at_once = windows_at_once(windows, request.budget.windows_at_once)
+    for start in range(0, len(windows), at_once):
+        part = windows.part(slice(start, start + at_once)).on(opened.device)
+        baseline = blurred(part) if method.needs_baseline else part
+        with warnings.catch_warnings():
+            # Captum warns that it sets hooks and gradients, and then undoes both.
+            warnings.filterwarnings("ignore", category=UserWarning, module="captum")
+            yield method.run(MethodInput(subject, part, baseline, layer, request.budget, at_once, request.seed + start))
+
+
+def _fit(method: Method, subject: Subject, first: Windows, request: ExplainRequest) -> str:
+    """Find the layer to look at, and refuse a method that would be wrong for the network."""
+    layers = layers_seen(subject, first)
+    if reason := method.refusal(subject.network, layers):
+        raise ConfigError(
+            f"{request.method} does not fit this network: {reason}",
+            hint="use grad_cam, integrated_gradients or occlusion",
+            code="method_unfit",
+        )
+    return choose_layer(layers, request.layer) if method.needs_layer else ""
+
+
+def _refuse_constant(data: NDArray[np.float32]) -> None:
+    if float(np.ptp(data)) == 0:
+        raise InputError(
+            f"the image is constant ({float(data.flat[0]):g} everywhere), there is nothing to explain in it",
+            hint="look at the image: its window or its preprocessing took everything out",
+            code="constant_image",
+        )
+
+
+def _refuse_nan(maps: NDArray[np.float32], request: ExplainRequest) -> None:
+    if bad := int((~np.isfinite(maps)).sum()):
+        raise InputError(
+            f"{bad} of {maps.size} values of the {request.method} map of {request.target_name} are not finite",
+            hint="look for NaN in the image and in the weights; explain in float32",
+            code="nan_gradients",
+        )
+
+
+def _completeness_error(parts: tuple[Attribution, ...]) -> float | None:
+    """Compare what all windows' maps add up to with the change of the whole score."""
+    total = change = 0.0
+    for part in parts:
+        if part.sums is None or part.changes is None:
+            return None
+        total += float(part.sums.sum())
+        change += float(part.changes.sum())
+    return abs(total - change) / max(abs(change), 1e-12)
+
+
+def _notes(raw: RawMap, method: Method) -> Iterator[str]:
+    if method.warning:
+        log.warning("%s of %s: %s", raw.method, raw.target, method.warning)
+        yield method.warning
+    if raw.completeness_error is not None:
+        log.info("%s of %s: completeness error %.4f", raw.method, raw.target, raw.completeness_error)
+        if raw.completeness_error > WORST_COMPLETENESS:
+            yield f"the map adds up to the change of the score only within {raw.completeness_error:.0%}"
+    if not raw.has_positive_evidence:
+        low, high = raw.raw_range
+        yield f"no place speaks for {raw.target}: the map lies between {low:.3g} and {high:.3g}"

@@ -1,0 +1,116 @@
+"""What is explained, as a module that gives one number per window: Captum's forward function."""
+
+import torch
+from torch import nn
+
+from diascope.errors import ConfigError
+from diascope.explain.request import ExplainRequest, ScoresBox
+from diascope.findings import BoxIJK
+
+
+class Subject(nn.Module):
+    """One answer of a network, as one number per window; it counts the windows that it was shown."""
+
+    def __init__(self, network: nn.Module, name: str) -> None:
+        """Hold the network.
+
+        Args:
+            network: In evaluation mode.
+            name: Of what is explained, for messages.
+        """
+        super().__init__()
+        self.network = network
+        self.name = name
+        self.forwards = 0
+
+    def forward(self, windows: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
+        """Score windows.
+
+        Args:
+            windows: (n, c, ...).
+            weights: (n, ...) as in `Windows`.
+
+        Returns:
+            (n,) scores.
+        """
+        self.forwards += len(windows)
+        return self.score(windows, weights)
+
+    def score(self, windows: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
+        """Score windows, see `forward`.
+
+        Args:
+            windows: (n, c, ...).
+            weights: (n, ...) as in `Windows`.
+        """
+        raise NotImplementedError
+
+
+class ChannelScore(Subject):
+    """The logit of a class, or the mean logit of a label over voxels that were fixed beforehand."""
+
+    def __init__(self, network: nn.Module, name: str, channel: int) -> None:
+        """Hold the network and the channel of its output."""
+        super().__init__(network, name)
+        self.channel = channel
+
+    def score(self, windows: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
+        """Weigh the channel's logits and add them up; see `Subject.forward`.
+
+        Args:
+            windows: (n, c, ...).
+            weights: (n, ...) as in `Windows`.
+        """
+        logits = self.network(windows)
+        if isinstance(logits, tuple | list):
+            logits = logits[0]
+        if not 0 <= self.channel < logits.shape[1]:
+            raise ConfigError(
+                f"{self.name} is channel {self.channel}, but the network has {logits.shape[1]}: 0 to "
+                f"{logits.shape[1] - 1}",
+                hint="explain a target that the network has",
+                code="unknown_target",
+            )
+        chosen: torch.Tensor = logits[:, self.channel]
+        # Captum hands a single number on without its axis.
+        per_class = chosen.ndim == 1 and weights.numel() in (1, len(chosen))
+        if chosen.shape != weights.shape and not per_class:
+            raise ConfigError(
+                f"the network answers with shape {tuple(logits.shape)}, which does not fit the weights "
+                f"{tuple(weights.shape)}",
+                hint="ask as the network answers: `segment` for voxels, `classify` for one number per class",
+                code="unfit_output",
+            )
+        return (chosen * weights).flatten(1).sum(1) if chosen.ndim > 1 else chosen * weights
+
+
+class BoxScore(Subject):
+    """The score of one box that a detector found."""
+
+    def __init__(self, detector: nn.Module, name: str, box: BoxIJK) -> None:
+        """Hold the detector, which must have `score_of`, and the box."""
+        super().__init__(detector, name)
+        if not callable(getattr(detector, "score_of", None)):
+            raise ConfigError(
+                f"a {type(detector).__name__} cannot score one box, so {name} cannot be explained",
+                hint="give the detector a method score_of(images, box)",
+                code="unfit_output",
+            )
+        self.box = box
+
+    def score(self, windows: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
+        """Ask the detector; see `Subject.forward`.
+
+        Args:
+            windows: (n, c, ...).
+            weights: (n,) ones.
+        """
+        detector: ScoresBox = self.network  # type: ignore[assignment]  # looked at when it was made
+        return detector.score_of(windows, self.box) * weights
+
+
+def subject_of(network: nn.Module, request: ExplainRequest) -> Subject:
+    """Make the module that gives the number which a request wants explained."""
+    if request.task == "detect" and request.box is not None:
+        return BoxScore(network, request.target_name, request.box)
+    return ChannelScore(network, request.target_name, request.target)
