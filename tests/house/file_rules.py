@@ -19,9 +19,9 @@ LARGEST_BYTES = 16 * 2**20
 REGISTRY_HOSTS = re.compile(
     "|".join(("pypi[.]" + "org", "pythonhosted" + "[.]", "npmjs[.]" + "org", "deb[.]" + "debian"))
 )
-HOME_OF_ROOT = re.compile(r"(?<![\w./-])/root/(?=\w)")
+HOME_OF_ROOT = re.compile(r"(?<![\w./-])[/]root[/](?=\w)")
 PAGE_LINK = re.compile(r"\]\((?!https?:|mailto:|#)([^)#\s]+)")
-RUNS_IT = re.compile(r"#\s+diascope (run|train|audit|ingest) (.+)")
+RUNS_IT = re.compile(r"#\s+diascope ((run|train|demo)\b.*)")
 
 
 def tracked_files(folder: Path) -> list[Path]:
@@ -62,9 +62,9 @@ def configs_without_their_command(folder: Path) -> list[str]:
                 break
             opening.append(line)
         commands = [match for line in opening if (match := RUNS_IT.match(line))]
-        wanted = "train" if path.stem.startswith("train_") else "run"
-        if not any(match[1] == wanted and path.stem in re.split(r"[\s/.]+", match[2]) for match in commands):
-            found.append(f"{path}:1: open with a comment that holds `diascope {wanted} ... {path.stem} ...`")
+        wanted = "train" if path.stem.startswith("train_") else "demo" if path.stem == "demo" else "run"
+        if not any(match[2] == wanted and path.stem in re.split(r"[\s/.]+", match[1]) for match in commands):
+            found.append(f"{path}:1: open with a comment that holds `diascope {wanted} ...` and its name")
     return found
 
 
