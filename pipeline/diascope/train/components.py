@@ -88,7 +88,12 @@ class DiceCrossEntropy(nn.Module):
         self.cross_entropy = nn.CrossEntropyLoss(None if class_weights is None else torch.tensor(class_weights))
 
     def forward(self, logits: Tensor, label: Tensor) -> Tensor:
-        """Compare logits (b, labels + 1, ...) with labels (b, 1, ...)."""
+        """Compare a prediction with the truth.
+
+        Args:
+            logits: (b, labels + 1, ...), background first.
+            label: (b, 1, ...) whole numbers.
+        """
         overlap = self.dice(logits, label)
         entropy = self.cross_entropy(logits, label[:, 0].long())
         total: Tensor = self.settings.dice_weight * overlap + self.settings.ce_weight * entropy

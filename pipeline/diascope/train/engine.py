@@ -46,11 +46,18 @@ class MixedPrecision(Inferer):  # type: ignore[misc]  # MONAI is not typed
         self.memory_format = torch.channels_last if config.channels_last else torch.contiguous_format
 
     def __call__(self, inputs: Tensor, network: Callable[..., Any], *args: Any, **kwargs: Any) -> Tensor:
-        """Run the network on (b, channels, ...)."""
+        """Run the network.
 
-        def lowered(window: Tensor) -> Tensor:
+        Args:
+            inputs: (b, channels, ...) images.
+            network: What is to be run on them.
+            args: Passed on to the inner inferer.
+            kwargs: Passed on to the inner inferer.
+        """
+
+        def lowered(image: Tensor) -> Tensor:
             with torch.autocast(self.device.type, torch.bfloat16, enabled=self.is_enabled):
-                logits: Tensor = network(window.contiguous(memory_format=self.memory_format))
+                logits: Tensor = network(image.contiguous(memory_format=self.memory_format))
             return logits.float()
 
         result: Tensor = self.inner(inputs, lowered, *args, **kwargs)

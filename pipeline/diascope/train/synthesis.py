@@ -196,7 +196,7 @@ def _thickness(settings: SynthesisSettings, rng: np.random.Generator) -> NDArray
     if chance < 0.4:
         thickness_mm[int(rng.integers(3))] = rng.uniform(settings.spacing_mm, settings.thickest_mm)
     elif chance < 0.6:
-        thickness_mm[:] = rng.uniform(settings.spacing_mm, 2 * settings.spacing_mm)
+        thickness_mm[:] = rng.uniform(settings.spacing_mm, min(2 * settings.spacing_mm, settings.thickest_mm))
     return thickness_mm
 
 

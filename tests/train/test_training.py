@@ -1,0 +1,154 @@
+"""Training learns, is the same for a seed, survives a kill, and names what is wrong."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from diascope.config import parse_settings
+from diascope.errors import ConfigError, InputError
+from diascope.train.engine import newest_weights
+from diascope.train.progress import read_log
+from diascope.train.settings import TrainConfig
+from diascope.train.training import train_network
+from tests.train.training_phantoms import write_config, write_heads, write_slices
+
+RUN = """
+import sys
+from pathlib import Path
+from diascope.train.settings import load_train_config
+from diascope.train.training import train_network
+train_network(load_train_config(Path(sys.argv[1])), Path(sys.argv[2]))
+"""
+
+
+def trained(config: dict[str, Any], out: Path) -> list[dict[str, float]]:
+    train_network(parse_settings(TrainConfig, config), out)
+    return read_log(out / "log.jsonl")
+
+
+def curve(log: list[dict[str, float]]) -> list[tuple[float, float, float | None]]:
+    return [(line["epoch"], line["loss"], line.get("dice")) for line in log]
+
+
+def test_a_tiny_network_finds_bright_balls_within_seconds(tmp_path: Path) -> None:
+    log = trained({**write_slices(tmp_path), "epochs": 6}, tmp_path / "out")
+
+    assert [line["epoch"] for line in log] == [1, 2, 3, 4, 5, 6]
+    assert log[-1]["dice_ball"] > 0.8
+    assert log[-1]["loss"] < 0.5 * log[0]["loss"]
+
+
+def test_synthesis_from_label_maps_lowers_the_loss(tmp_path: Path) -> None:
+    config = {**write_heads(tmp_path), "epochs": 3, "steps_per_epoch": 8, "optimiser": {"learning_rate": 0.01}}
+
+    log = trained(config, tmp_path / "out")
+
+    assert log[-1]["loss"] < 0.9 * log[0]["loss"]
+    assert {"dice_outer", "dice_core"} <= set(log[-1])
+
+
+def test_the_same_seed_gives_the_same_curve_and_another_one_another(tmp_path: Path) -> None:
+    config = {**write_slices(tmp_path), "epochs": 2, "steps_per_epoch": 3}
+
+    first = trained(config, tmp_path / "first")
+    again = trained({**config, "data_workers": 1}, tmp_path / "again")
+    other = trained({**config, "seed": 4}, tmp_path / "other")
+
+    assert curve(first) == curve(again)
+    assert curve(first) != curve(other)
+
+
+def test_a_training_killed_in_the_middle_ends_with_the_same_curve(tmp_path: Path) -> None:
+    config = {**write_slices(tmp_path), "epochs": 8, "steps_per_epoch": 4}
+    whole = trained(config, tmp_path / "whole")
+    yaml = write_config(config, tmp_path / "train.yaml")
+    out = tmp_path / "killed"
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "PYTHONWARNINGS": "ignore"}
+    process = subprocess.Popen([sys.executable, "-c", RUN, str(yaml), str(out)], env=environment)
+    try:
+        deadline = time.monotonic() + 120
+        while len(list((out / "checkpoints").glob("*.pt"))) < 2 and time.monotonic() < deadline:
+            time.sleep(0.02)
+    finally:
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+    reached = len(read_log(out / "log.jsonl"))
+    assert reached >= 2
+
+    resumed = trained(config, out)
+
+    assert curve(resumed) == curve(whole)
+    left, right = newest_weights(tmp_path / "whole" / "checkpoints"), newest_weights(out / "checkpoints")
+    assert left is not None
+    assert right is not None
+    assert all(torch.equal(left[name], right[name]) for name in left)
+
+
+def test_a_checkpoint_cut_short_by_a_kill_is_left_aside(tmp_path: Path) -> None:
+    config = {**write_slices(tmp_path), "epochs": 3, "steps_per_epoch": 2}
+    whole = trained(config, tmp_path / "out")
+    newest = tmp_path / "out" / "checkpoints" / "checkpoint_epoch=3.pt"
+    newest.write_bytes(newest.read_bytes()[: newest.stat().st_size // 2])
+
+    resumed = trained(config, tmp_path / "out")
+
+    assert curve(resumed) == curve(whole)
+    assert newest.is_file()
+
+
+def test_a_finished_training_is_not_trained_again(tmp_path: Path) -> None:
+    config = {**write_slices(tmp_path), "epochs": 2, "steps_per_epoch": 2}
+    first = trained(config, tmp_path / "out")
+
+    assert trained(config, tmp_path / "out") == first
+
+
+def test_a_longer_training_goes_on_where_the_shorter_one_ended(tmp_path: Path) -> None:
+    config = {**write_slices(tmp_path), "epochs": 2, "steps_per_epoch": 2}
+    short = trained(config, tmp_path / "out")
+
+    longer = trained({**config, "epochs": 3}, tmp_path / "out")
+
+    assert longer[:2] == short
+    assert [line["epoch"] for line in longer] == [1, 2, 3]
+
+
+def test_the_folder_of_another_training_is_refused(tmp_path: Path) -> None:
+    config = {**write_slices(tmp_path), "epochs": 1, "steps_per_epoch": 1}
+    trained(config, tmp_path / "out")
+
+    with pytest.raises(ConfigError, match="holds a training with other settings"):
+        trained({**config, "seed": 99}, tmp_path / "out")
+
+
+def test_a_loss_that_is_no_number_is_named_with_the_case(tmp_path: Path) -> None:
+    import nibabel as nib
+
+    config = {**write_slices(tmp_path), "batch_size": 1, "epochs": 1, "preprocessing": [{"name": "neighbour_slices"}]}
+    broken = np.full((32, 40, 6), np.nan, dtype=np.float32)
+    nib.save(nib.Nifti1Image(broken, None), tmp_path / "case-0_image.nii.gz")
+
+    with pytest.raises(InputError, match=r"the loss is nan at step .* case case-0") as stopped:
+        trained(config, tmp_path / "out")
+
+    assert stopped.value.code == "loss_not_finite"
+
+
+def test_the_seam_for_tracking_receives_every_epoch_with_its_metrics(tmp_path: Path) -> None:
+    config = parse_settings(TrainConfig, {**write_slices(tmp_path), "epochs": 2, "steps_per_epoch": 2})
+    heard: list[tuple[int, dict[str, float]]] = []
+
+    train_network(config, tmp_path / "out", [lambda epoch, metrics: heard.append((epoch, dict(metrics)))])
+
+    logged = read_log(tmp_path / "out" / "log.jsonl")
+    assert [json.loads(json.dumps({"epoch": epoch, **metrics})) for epoch, metrics in heard] == logged
+    assert {"loss", "dice", "dice_ball", "learning_rate", "steps"} <= set(logged[-1])
