@@ -9,7 +9,7 @@ from pathlib import Path
 from diascope.findings import Failure
 from diascope.io import archives
 from diascope.io.decode import readers
-from diascope.io.files import find_files
+from diascope.io.inputs import gather, with_tables
 from diascope.io.reader import Context, FoundFile, Grouped
 from diascope.io.series import CaseIdentity, Catalogue, FileRecord, Series
 from diascope.io.sniff import Head, read_head, unclaimed
@@ -21,10 +21,9 @@ def catalogue(inputs: Sequence[Path], context: Context) -> Catalogue:
     Raises:
         InputError: An input does not exist.
     """
-    found = find_files(inputs)
-    records = [context.record(file, "failed", failure) for file, failure in found.unusable]
-    claimed, rest = _claimed(found.files, context)
-    records += rest
+    gathered = gather(inputs, context)
+    claimed, rest = _claimed(gathered.files, context)
+    records = [*gathered.records, *rest]
     grouped = [reader.group(claimed[name], context) for name, reader in readers().items() if claimed[name]]
     return _merged(grouped, records)
 
@@ -44,8 +43,9 @@ def _claimed(files: Sequence[FoundFile], context: Context) -> tuple[dict[str, li
             continue
         if _is_archive(head, file):
             unpacked = archives.unpack(file, context)
-            waiting.extend(unpacked.files)
-            records += unpacked.records
+            inside = with_tables(unpacked.files, context)
+            waiting.extend(inside.files)
+            records += [*unpacked.records, *inside.records]
             continue
         name = next((name for name, reader in every.items() if reader.claims(head.content, file.path.name)), None)
         if name is None:
