@@ -1,93 +1,82 @@
 """The tables of the phantom OUT folder, and what its private/ holds."""
 
-import csv
-import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 
 from diascope.findings import FORMAT, BundleStamp, CaseReport
 from diascope.identity import IdentityKey
+from diascope.io.outfolder import OutFolder
+from diascope.io.private import write_tables as write_input_tables
+from diascope.io.series import CaseIdentity, Catalogue, FileFate, FileRecord
+from diascope.run.record import RunRecord, row_of, write_cases, write_measurements, write_record
 
 KEY = IdentityKey(bytes(range(32)))
-CASES_COLUMNS = ("case_id", "status", "seconds", "confidence", "review_first", "error_code")
-MEASUREMENTS_COLUMNS = ("case_id", "image_id", "bundle", "subject", "quantity", "value", "unit")
-REJECTS_COLUMNS = ("file_id", "kind", "code", "reason", "cure")
 
 STRUCTURES = BundleStamp("brain_structures_segmentation", "0.1.0", "a" * 64, "Apache-2.0", research_only=False)
 GLIOMA = BundleStamp("flair_glioma_detection", "0.1.0", "b" * 64, "CC BY-NC-SA 4.0 data", research_only=True)
 CHEST = BundleStamp("chest_xray_classification", "0.1.0", "c" * 64, "non-commercial data", research_only=True)
 MANY = BundleStamp("whole_body_structures", "0.1.0", "d" * 64, "Apache-2.0", research_only=False)
 
+CONFIG_SHA256 = "e" * 64
 
-def write_tables(folder: Path, reports: Sequence[CaseReport]) -> None:
-    """Write run.json and the three tables beside it."""
-    write_csv(folder / "cases.csv", CASES_COLUMNS, (_case_row(report) for report in reports))
-    rows = (
-        (report.case_id, one.image_id, one.bundle, one.subject, one.quantity, one.value, one.unit)
-        for report in reports
-        for one in report.measurements or ()
+
+def write_tables(folder: Path, reports: Mapping[str, CaseReport]) -> tuple[str, ...]:
+    """Write run.json, the tables beside it and those of private/; give what may stand in private/ only.
+
+    Args:
+        folder: OUT.
+        reports: By role.
+    """
+    out = OutFolder(folder)
+    out.create()
+    write_record(out, _record())
+    write_cases(out, [row_of(report, seconds=1.25) for report in reports.values()])
+    write_measurements(
+        out, ((report.case_id, number) for report in reports.values() for number in report.measurements or ())
     )
-    write_csv(folder / "measurements.csv", MEASUREMENTS_COLUMNS, rows)
-    rejects = [(KEY.file_id("notes.txt"), "not_an_image", "text", "a text file", "")]
-    rejects.append((KEY.file_id("scout.dcm"), "skipped", "localizer", "a localizer", ""))
-    rejects += [
-        (KEY.file_id(f"gap/{at}.dcm"), "refused", "incomplete_series", "slices 4 and 5 are 5.00 mm apart", "send again")
-        for at in range(10)
+    identities = [_identity(role, report) for role, report in reports.items()]
+    files = [_file(f"/scans/{role}.dcm", "used", case_id=report.case_id) for role, report in reports.items()]
+    files += [
+        _file("/scans/notes.txt", "not_an_image", "text", "a text"),
+        _file("/scans/drawn.dcm", "skipped", "segmentation_object", "drawn on an image, not one itself"),
+        *(_file(f"/scans/gap/{at}.dcm", "refused", "missing_slices", "slices 4 and 5 are apart") for at in range(10)),
+        _file("/scans/torn.dcm", "failed", "truncated_pixels", "1200 of 8192 bytes of pixels"),
+        _file("/scans/scout.dcm", "not_selected", "rule", "a localizer"),
     ]
-    rejects.append((KEY.file_id("torn.dcm"), "failed", "truncated", "1200 of 8192 bytes of pixels", "send again"))
-    write_csv(folder / "rejects.csv", REJECTS_COLUMNS, rejects)
-    run = {
-        "format": FORMAT,
-        "diascope_version": "0.1.0",
-        "config_sha256": "e" * 64,
-        "config": {"bundles": [STRUCTURES.name, GLIOMA.name]},
-        "bundles": {stamp.name: stamp.sha256 for stamp in (STRUCTURES, GLIOMA, CHEST, MANY)},
-        "versions": {"python": "3.11"},
-        "device": "cpu",
-        "key_fingerprint": KEY.fingerprint,
-        "tracking": None,
-    }
-    (folder / "run.json").write_text(json.dumps(run, indent=1) + "\n", encoding="utf-8")
+    write_input_tables(out, Catalogue((), (), tuple(files), tuple(identities)))
+    telling = [text for one in identities for text in (one.patient_name, one.patient_id, one.study_uid, one.birth_date)]
+    return (*telling, *(file.path for file in files))
 
 
-def _case_row(report: CaseReport) -> tuple[object, ...]:
-    code = report.failure.code if report.failure else ""
-    return report.case_id, report.status, 1.25, report.confidence, report.review_first, code
-
-
-def write_private(folder: Path, reports: Mapping[str, CaseReport]) -> tuple[str, ...]:
-    """Write private/ and give what may stand nowhere else."""
-    private = folder / "private"
-    private.mkdir(mode=0o700, exist_ok=True)
-    names = {role: f"PHANTOM^{role.upper()}" for role in reports}
-    write_csv(
-        private / "identity.csv",
-        ("case_id", "patient_key", "patient_id", "patient_name", "study_uid"),
-        (
-            (
-                report.case_id,
-                KEY.patient_key("phantom"),
-                f"PID-{role}",
-                names[role],
-                f"1.2.826.0.1.3680043.10.999.{role}",
-            )
-            for role, report in reports.items()
-        ),
+def _record() -> RunRecord:
+    return RunRecord(
+        format=FORMAT,
+        diascope="0.1.0",
+        command="run",
+        inputs=1,
+        config_name="phantom",
+        config={"bundles": [{"name": STRUCTURES.name}, {"name": GLIOMA.name}]},
+        config_sha256=CONFIG_SHA256,
+        bundles=(STRUCTURES, GLIOMA, CHEST, MANY),
+        device="cpu",
+        versions={"python": "3.11"},
+        key_fingerprint=KEY.fingerprint,
+        started="2026-01-02T03:04:05+00:00",
+        finished="2026-01-02T03:05:06+00:00",
     )
-    write_csv(
-        private / "inputs.csv",
-        ("path", "sha256", "file_id", "case_id", "image_id", "fate"),
-        (
-            (f"/scans/{role}.dcm", "0" * 64, KEY.file_id(role), report.case_id, "", "used")
-            for role, report in reports.items()
-        ),
+
+
+def _identity(role: str, report: CaseReport) -> CaseIdentity:
+    return CaseIdentity(
+        case_id=report.case_id,
+        patient_key=KEY.patient_key("phantom"),
+        patient_id=f"PID-{role}",
+        patient_name=f"PHANTOM^{role.upper()}",
+        study_uid=f"1.2.826.0.1.3680043.10.999.{role}",
+        birth_date="1931-04-05",
     )
-    return (*names.values(), *(f"PID-{role}" for role in reports), *(f"/scans/{role}.dcm" for role in reports))
 
 
-def write_csv(path: Path, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
-    """Write a table."""
-    with path.open("w", newline="", encoding="utf-8") as stream:
-        writer = csv.writer(stream, lineterminator="\n")
-        writer.writerow(columns)
-        writer.writerows(rows)
+def _file(path: str, fate: FileFate, code: str = "", reason: str = "", case_id: str = "") -> FileRecord:
+    cure = "send it again" if fate in ("refused", "failed") else ""
+    return FileRecord(path, KEY.file_id(path), fate, code, reason, cure, case_id, size_bytes=1200)

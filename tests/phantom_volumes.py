@@ -8,10 +8,11 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
+
 from diascope.findings import ImageFacts, Triple
 from diascope.geometry import Grid, Shape
 from diascope.volume import Volume
-from numpy.typing import NDArray
 
 
 def oblique_grid(

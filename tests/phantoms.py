@@ -12,6 +12,9 @@ from pathlib import Path
 
 import nibabel as nib
 import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
 from diascope.findings import (
     BundleStamp,
     CaseReport,
@@ -30,10 +33,7 @@ from diascope.findings import (
 from diascope.geometry import Grid, IndexGrid, PixelGrid, Space
 from diascope.identity import IdentityKey
 from diascope.volume import Volume
-from numpy.typing import NDArray
-from PIL import Image
-
-from tests.phantom_tables import CHEST, GLIOMA, KEY, MANY, STRUCTURES, write_private, write_tables
+from tests.phantom_tables import CHEST, CONFIG_SHA256, GLIOMA, KEY, MANY, STRUCTURES, write_tables
 from tests.phantom_volumes import AsymmetricHead, asymmetric_head, ball, ball_mm3, box_ijk, oblique_grid, points_ras_mm
 
 __all__ = [
@@ -92,9 +92,7 @@ def write_out(folder: Path) -> Phantoms:
         case = folder / "cases" / report.case_id
         case.mkdir(exist_ok=True)
         (case / "case.json").write_text(report.to_json(), encoding="utf-8")
-    write_tables(folder, tuple(reports.values()))
-    identifiers = write_private(folder, reports)
-    return Phantoms(folder, KEY, reports, identifiers)
+    return Phantoms(folder, KEY, reports, write_tables(folder, reports))
 
 
 def write_nifti(path: Path, data: NDArray[np.generic], space: Space, *, is_label: bool = False) -> None:
@@ -181,7 +179,7 @@ def _write_head(folder: Path, case_id: str, days: int) -> CaseReport:
         out_of_distribution=0.2 + days / 1000,
         review_first=bool(days),
         review_reasons=("confidence 0.41 is below 0.5",) if days else (),
-        config_sha256="e" * 64,
+        config_sha256=CONFIG_SHA256,
         diascope_version="0.1.0",
     )
 

@@ -13,6 +13,9 @@ from diascope.demo.dicom_series import IMPLEMENTATION_UID
 from diascope.demo.planted import Cohort, PlantedCase, PlantedSeries
 from diascope.demo.studies import STUDIES
 from diascope.errors import OutputError
+from diascope.identity import IdentityKey
+from diascope.io.catalogue import catalogue
+from diascope.io.reader import Context, IngestSettings
 
 # Elements that tell who somebody is, besides all names, dates and UIDs.
 TELLING = (
@@ -262,3 +265,20 @@ def test_a_folder_that_holds_scans_already_is_not_touched(tmp_path: Path) -> Non
         make_cohort(tmp_path)
 
     assert list(tmp_path.rglob("*")) == [tmp_path / "scans"]
+
+
+def test_the_readers_find_what_was_planted(cohort: Cohort) -> None:
+    key = IdentityKey(bytes(range(32)))
+
+    found = catalogue([cohort.scans], Context(key, IngestSettings()))
+
+    fates = {Path(row.path): (row.fate, row.code) for row in found.files}
+    assert set(fates) == set(cohort.files)
+    for case in cohort.cases:
+        wanted = ("used", "") if case.expected == "done" else (case.expected, case.expected_code)
+        assert {fates[file] for series in case.series for file in series.files} == {wanted}
+        assert {fates[file][0] for file in case.other_files} <= {"not_an_image"}
+    assert {fates[file][0] for file in cohort.not_images} == {"not_an_image"}
+    assert set(found.cases()) == {key.case_id(case.key) for case in cohort.cases}
+    decodable = {series.case_id for series in found.series}
+    assert decodable == {key.case_id(case.key) for case in cohort.cases if case.expected == "done"}

@@ -29,8 +29,8 @@ TRUTH_COLUMNS = (
 
 _OUTCOMES: Mapping[Fault | None, tuple[Outcome, str]] = {
     None: ("done", ""),
-    "missing_slice": ("refused", "incomplete_series"),
-    "torn_file": ("failed", "truncated"),
+    "missing_slice": ("refused", "missing_slices"),
+    "torn_file": ("failed", "truncated_pixels"),
 }
 
 # Of a torn file the header and half of the pixels are left.
