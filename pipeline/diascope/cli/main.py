@@ -59,9 +59,7 @@ def main() -> None:
         sys.exit(code if isinstance(code, int) else Exit.DONE)
     except typer.Exit as stop:
         sys.exit(stop.exit_code)
-    except typer.Abort:
-        sys.exit(Exit.INTERRUPTED)
-    except KeyboardInterrupt:
+    except (typer.Abort, KeyboardInterrupt):
         typer.echo("interrupted; the same command goes on where it stopped", err=True)
         sys.exit(Exit.INTERRUPTED)
     except PipelineError as error:

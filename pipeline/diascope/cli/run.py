@@ -89,9 +89,9 @@ def _print_cases(order: "BatchOrder", books: "Books", *, as_json: bool) -> None:
     from diascope.cli.errors import error_text
     from diascope.cli.render import case_line
     from diascope.run.batch import run_batch
-    from diascope.run.listener import tracking_listener
+    from diascope.run.listener import listener_for
 
-    listener = tracking_listener(order, tell=lambda text: typer.echo(text, err=True))
+    listener = listener_for(order, tell=lambda text: typer.echo(text, err=True))
     try:
         for row in _with_progress(run_batch(order, listener, books), len(order.plan.studies)):
             typer.echo(json.dumps(asdict(row)) if as_json else case_line(row))

@@ -14,17 +14,43 @@ from diascope.run.tracking import DatasetDescription, RunDescription, Tracker, o
 _DIGEST_DIGITS = 32
 
 
-def tracking_listener(order: BatchOrder, tell: Callable[[str], None]) -> Listener:
-    """Make the listener that writes the report and tracks the run as the settings say."""
-    return RunListener(order, open_tracker(order.out.root, order.config.tracking, tell))
+def listener_for(order: BatchOrder, tell: Callable[[str], None]) -> Listener:
+    """Make the listener that writes the report and, where the settings want it, tracks the run."""
+    tracker = open_tracker(order.out.root, order.config.tracking, tell)
+    return ReportWriter(order) if tracker is None else TrackedRun(order, tracker)
 
 
-class RunListener:
-    """Tells a tracker how a batch goes, and writes the report at its end."""
+class ReportWriter:
+    """Writes report.html at the end of a batch."""
+
+    def __init__(self, order: BatchOrder) -> None:
+        """Listen to one batch."""
+        self._order = order
+
+    def started(self, _record: RunRecord) -> str:
+        """Nothing is tracked."""
+        return ""
+
+    def case_ended(self, _row: CaseRow, _stage_seconds: Mapping[str, float]) -> None:
+        """Nothing is tracked."""
+
+    def ended(self, _record: RunRecord, books: Books) -> None:
+        """Write the report."""
+        self._write_report(books)
+
+    def _write_report(self, books: Books) -> RunSummary:
+        citations = {bundle.name: bundle.block.citations for bundle in self._order.plan.bundles}
+        summary = summarise(self._order.out, books.stage_seconds, citations)
+        write_report(self._order.out, summary)
+        return summary
+
+
+class TrackedRun(ReportWriter):
+    """Tells a tracker how a batch goes, too."""
 
     def __init__(self, order: BatchOrder, tracker: Tracker) -> None:
         """Listen to one batch."""
-        self._order = order
+        super().__init__(order)
         self._tracker = tracker
         self._told = 0
 
@@ -43,20 +69,18 @@ class RunListener:
 
     def ended(self, record: RunRecord, books: Books) -> None:
         """Write the report, log everything about the whole, and end the tracking run."""
-        order = self._order
-        citations = {bundle.name: bundle.block.citations for bundle in order.plan.bundles}
-        summary = summarise(order.out, books.stage_seconds, citations)
-        write_report(order.out, summary)
+        out = self._order.out
+        summary = self._write_report(books)
         self._tracker.log_metrics(_numbers(summary, books))
-        self._tracker.log_table(order.out.cases_csv.name, "cases")
-        for table in (order.out.cases_csv, order.out.measurements_csv, order.out.rejects_csv, order.out.run_json):
+        self._tracker.log_table(out.cases_csv.name, "cases")
+        for table in (out.cases_csv, out.measurements_csv, out.rejects_csv, out.run_json):
             self._tracker.log_file(table.name)
-        self._tracker.log_file(order.out.report_html.name, pictures="inside")
+        self._tracker.log_file(out.report_html.name, pictures="inside")
         for case_id in summary.previews:
             self._tracker.log_file(f"cases/{case_id}/preview.png", folder="previews", pictures="is_one")
         result = self._tracker.finish()
         if result.run_id:
-            write_record(order.out, replace(record, tracking_run=result.run_id))
+            write_record(out, replace(record, tracking_run=result.run_id))
 
 
 def _description(record: RunRecord, order: BatchOrder) -> RunDescription:
