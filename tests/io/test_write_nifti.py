@@ -8,10 +8,11 @@ import pytest
 import SimpleITK as sitk
 from numpy.typing import NDArray
 
+from diascope.errors import GridMismatch
 from diascope.findings import ImageFacts
 from diascope.geometry import Grid, IndexGrid, PixelGrid, Space
-from diascope.io.write_nifti import write_heatmap, write_mask, write_volume
-from diascope.volume import Heatmap, Mask, Volume
+from diascope.io.write_nifti import write_colour, write_heatmap, write_mask, write_series, write_volume
+from diascope.volume import ColourImage, Heatmap, Mask, Volume
 from tests.phantom_volumes import oblique_grid
 
 
@@ -120,3 +121,48 @@ def test_double_precision_becomes_single_and_wide_integers_become_numbers_that_n
     for name, dtype in (("f8.nii.gz", np.float64), ("i8.nii.gz", np.int64)):
         write_volume(tmp_path / name, volume(numbers(grid.shape).astype(dtype), grid))
         assert nib.load(tmp_path / name).get_data_dtype() == np.float32
+
+
+def test_volumes_of_one_series_become_one_image_of_four_axes(tmp_path: Path) -> None:
+    grid, file = oblique_grid(), tmp_path / "image.nii.gz"
+    stack = [numbers(grid.shape) + step for step in (0, 1000, 2000)]
+
+    write_series(file, lambda at: volume(stack[at], grid), 3)
+
+    image = nib.load(file)
+    assert image.shape == (*grid.shape, 3)
+    assert image.get_data_dtype() == np.int16
+    assert (np.asarray(image.dataobj) == np.stack(stack, axis=-1)).all()
+    assert image.affine == pytest.approx(grid.affine, abs=1e-5)
+    assert np.array_equal(sitk.GetArrayFromImage(sitk.ReadImage(str(file))).T, np.stack(stack, axis=-1))
+
+
+@pytest.mark.parametrize(("dtype", "wide"), [(np.uint16, np.int32), (np.float32, np.float32), (np.int32, np.int32)])
+def test_a_later_volume_with_larger_numbers_makes_all_wider(tmp_path: Path, dtype: type, wide: type) -> None:
+    grid, file = oblique_grid(), tmp_path / "image.nii.gz"
+    stack = [numbers(grid.shape), np.abs(numbers(grid.shape)).astype(dtype)]
+
+    write_series(file, lambda at: volume(stack[at], grid), 2)
+
+    image = nib.load(file)
+    assert image.get_data_dtype() == wide
+    assert (np.asarray(image.dataobj) == np.stack(stack, axis=-1)).all()
+
+
+def test_volumes_that_do_not_lie_on_each_other_are_refused(tmp_path: Path) -> None:
+    one = oblique_grid()
+    moved = one.affine.copy()
+    moved[0, 3] += 0.5
+    other = Grid(one.shape, moved)
+
+    with pytest.raises(GridMismatch):
+        write_series(tmp_path / "x.nii.gz", lambda at: volume(numbers(one.shape), other if at else one), 2)
+
+
+def test_a_colour_image_keeps_its_colours(tmp_path: Path) -> None:
+    colours = np.random.default_rng(7).integers(0, 255, (5, 7, 11, 3), dtype=np.uint8)
+
+    write_colour(tmp_path / "x.nii.gz", ColourImage(colours, IndexGrid((5, 7, 11)), ImageFacts(), "img-1"))
+
+    by_itk = sitk.GetArrayFromImage(sitk.ReadImage(str(tmp_path / "x.nii.gz")))
+    assert np.array_equal(by_itk.transpose(2, 1, 0, 3), colours)
