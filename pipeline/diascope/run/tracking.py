@@ -1,0 +1,257 @@
+"""Tracking: what a run was and how it went, kept in MLflow.
+
+Everything is first written to tracking.jsonl in the output folder; a process of its own
+(`tracking_sender.py`) sends it from there. A server that is down or hangs costs a batch
+no time: what could not be sent waits in the file, and `sync` sends it later.
+"""
+
+import contextlib
+import json
+import os
+import subprocess
+import sys
+import time
+import uuid
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Literal, Protocol
+
+import diascope
+from diascope.errors import InputError
+from diascope.run.tracking_sender import SendResult
+from diascope.run.tracking_settings import TrackingSettings
+from diascope.run.tracking_spool import EventKind, Spool, read_spool
+from diascope.run.tracking_target import Target, announcement, target_of
+
+SPOOL = "tracking.jsonl"
+
+# How often a running batch sends what has come up.
+SEND_EVERY_SECONDS = 15.0
+
+# How long the end of a batch waits for the last things to be sent. A local store is done within
+# seconds, its first use included; 200 previews to a slow server may have to wait for `sync`.
+FINISH_SECONDS = 90.0
+
+Ending = Literal["FINISHED", "FAILED", "KILLED"]
+Pictures = Literal["none", "is_one", "inside"]
+
+
+@dataclass(frozen=True, slots=True)
+class RunDescription:
+    """What a run is, before it starts. No identifier and no path is in it.
+
+    Attributes:
+        name: To be read by people, such as the name of the config.
+        same_as: Hash of everything that makes it the same run again: when a folder is
+            run again with the same hash, the run over there is continued.
+        params: Settings and other facts that do not change.
+        tags: Versions, digests, licences.
+        note: Markdown, shown at the head of MLflow's page.
+    """
+
+    name: str
+    same_as: str
+    params: Mapping[str, str | float | int] = field(default_factory=dict)
+    tags: Mapping[str, str] = field(default_factory=dict)
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class DatasetDescription:
+    """What a run was fed with.
+
+    Attributes:
+        name: Such as the name of the config or of a manifest.
+        digest: At most 36 characters.
+        profile: Numbers that describe it, such as cases and files.
+        context: `inference`, `training`, ...
+    """
+
+    name: str
+    digest: str
+    profile: Mapping[str, int]
+    context: str = "inference"
+
+
+class Tracker(Protocol):
+    """Where a run is tracked; the plug-in point for another system than MLflow. It never fails a run."""
+
+    def start(self, run: RunDescription) -> str:
+        """Begin a run, or go on with it; give its id, or an empty text while it has none."""
+
+    def log_metrics(self, values: Mapping[str, float], step: int = 0) -> None:
+        """Log numbers of one step."""
+
+    def log_tags(self, tags: Mapping[str, str]) -> None:
+        """Log facts that became known only now."""
+
+    def log_dataset(self, dataset: DatasetDescription) -> None:
+        """Log what the run was fed with."""
+
+    def log_file(self, file: str, folder: str = "", pictures: Pictures = "none") -> None:
+        """Log a file of the output folder, with what is in it of pixels."""
+
+    def log_table(self, file: str, name: str) -> None:
+        """Log a csv file of the output folder as a table to look at."""
+
+    def finish(self, status: Ending = "FINISHED", note: str = "") -> SendResult:
+        """End the run and wait, not for long, until everything is sent."""
+
+
+class MlflowTracker:
+    """Tracks in MLflow, through tracking.jsonl and a process that sends it."""
+
+    def __init__(self, root: Path, target: Target, tell: Callable[[str], None]) -> None:
+        """Open the spool; nothing is sent yet.
+
+        Args:
+            root: The output folder.
+            target: Where to.
+            tell: Shows a text to the person at the keyboard.
+        """
+        self.root = root
+        self.target = target
+        self._tell = tell
+        self._spool = Spool(root / SPOOL)
+        self._run = ""
+        self._sender: _Sender | None = None
+
+    def start(self, run: RunDescription) -> str:
+        """Begin a run, or go on with the same one; say where everything goes, before anything does."""
+        self._tell(announcement(self.target))
+        content = read_spool(self._spool.path)
+        last = content.last_run()
+        if last is not None and last.body.get("same_as") == run.same_as:
+            self._run = last.run
+            earlier = sum(event.kind == "resumed" and event.run == self._run for event in content.events)
+            self._spool.add("resumed", self._run, {"count": earlier + 1})
+        else:
+            self._run = uuid.uuid4().hex
+            body = {"name": run.name, "same_as": run.same_as, "note": run.note}
+            self._spool.add("run", self._run, {**body, "params": dict(run.params), "tags": dict(run.tags)})
+        self._sender = _Sender(self.root, self.target)
+        self._sender.wake()
+        known = content.receipt(self.target.digest, self._run)
+        return known.run_id if known else ""
+
+    def log_metrics(self, values: Mapping[str, float], step: int = 0) -> None:
+        """Log numbers of one step."""
+        self._add("metrics", {"values": dict(values), "step": step})
+
+    def log_tags(self, tags: Mapping[str, str]) -> None:
+        """Log facts that became known only now."""
+        self._add("tags", dict(tags))
+
+    def log_dataset(self, dataset: DatasetDescription) -> None:
+        """Log what the run was fed with."""
+        self._add("dataset", {**asdict(dataset), "profile": dict(dataset.profile)})
+
+    def log_file(self, file: str, folder: str = "", pictures: Pictures = "none") -> None:
+        """Log a file of the output folder, with what is in it of pixels."""
+        self._add("file", {"file": file, "folder": folder, "pictures": pictures})
+
+    def log_table(self, file: str, name: str) -> None:
+        """Log a csv file of the output folder as a table to look at."""
+        self._add("table", {"file": file, "name": name})
+
+    def finish(self, status: Ending = "FINISHED", note: str = "") -> SendResult:
+        """End the run, wait until everything is sent, and say so if it was not."""
+        self._add("ended", {"status": status, "note": note})
+        if self._sender is None:
+            return SendResult(0, len(read_spool(self._spool.path).pending(self.target.digest)))
+        result = self._sender.finish(FINISH_SECONDS)
+        if result.left:
+            self._tell(left_text(result))
+        return result
+
+    def steps(self) -> int:
+        """Count the steps of metrics that this run has, so that a resumed one goes on behind them."""
+        events = read_spool(self._spool.path).events
+        return sum(event.kind == "metrics" and event.run == self._run for event in events)
+
+    def _add(self, kind: EventKind, body: dict[str, object]) -> None:
+        self._spool.add(kind, self._run, body)
+        if self._sender is not None:
+            self._sender.wake()
+
+
+def open_tracker(root: Path, settings: TrackingSettings, tell: Callable[[str], None]) -> Tracker | None:
+    """Open the tracker of an output folder; None where the settings want none."""
+    return MlflowTracker(root, target_of(settings), tell) if settings.enabled else None
+
+
+def sync(root: Path, settings: TrackingSettings) -> SendResult:
+    """Send what is left of an earlier run; what is there already is not doubled.
+
+    Raises:
+        InputError: The folder holds no tracking.jsonl.
+    """
+    if not (root / SPOOL).is_file():
+        raise InputError(
+            f"there is no {SPOOL} in this folder", hint="give the folder that `diascope run -o` wrote", code="no_spool"
+        )
+    sender = _Sender(root, target_of(settings))
+    return sender.finish(None)
+
+
+def left_text(result: SendResult) -> str:
+    """Say what was not sent, why, and how to send it."""
+    return (
+        f"tracking: {result.left} entries were not sent ({result.problem or 'no reason known'}); "
+        f"they wait in {SPOOL}, and `diascope sync OUT` sends them"
+    )
+
+
+class _Sender:
+    """The process that sends."""
+
+    def __init__(self, root: Path, target: Target) -> None:
+        package = str(Path(diascope.__file__).parents[1])
+        path = os.pathsep.join(filter(None, (package, os.environ.get("PYTHONPATH", ""))))
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "diascope.run.tracking_sender"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+            env={**os.environ, "PYTHONPATH": path},
+            # Ctrl-C stops the batch; what was done until then is still sent.
+            start_new_session=True,
+        )
+        self._left_from = root, target
+        self._last = -SEND_EVERY_SECONDS
+        # Through the input and not the command line: the address may hold a password.
+        self._write(json.dumps({"root": str(root.absolute()), "target": asdict(target)}))
+
+    def wake(self) -> None:
+        """Have it send what there is, if it was not asked to a moment ago."""
+        if time.monotonic() - self._last >= SEND_EVERY_SECONDS:
+            self._last = time.monotonic()
+            self._write("send")
+
+    def finish(self, seconds: float | None) -> SendResult:
+        """Have it send the rest and end; end it where that takes too long."""
+        try:
+            answer, _ = self._process.communicate(timeout=seconds)
+            return SendResult(**json.loads(answer))
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.communicate()
+            return self._cut_short(f"it took more than {seconds:.0f} s")
+        except (ValueError, TypeError):
+            return self._cut_short("the process that sends ended early")
+
+    def _write(self, line: str) -> None:
+        # A sender that died is found out at the end; the batch goes on.
+        if self._process.stdin is not None:
+            with contextlib.suppress(OSError, ValueError):
+                self._process.stdin.write(line + "\n")
+                self._process.stdin.flush()
+
+    def _cut_short(self, problem: str) -> SendResult:
+        root, target = self._left_from
+        content = read_spool(root / SPOOL)
+        last = content.last_run()
+        known = content.receipt(target.digest, last.run) if last else None
+        return SendResult(0, len(content.pending(target.digest)), known.run_id if known else "", problem=problem)
