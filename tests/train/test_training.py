@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +38,11 @@ def trained(config: dict[str, Any], out: Path) -> list[dict[str, float]]:
 
 def curve(log: list[dict[str, float]]) -> list[tuple[float, float, float | None]]:
     return [(line["epoch"], line["loss"], line.get("dice")) for line in log]
+
+
+def _interrupt(epoch: int, metrics: Mapping[str, float]) -> None:
+    if epoch == 2:
+        raise KeyboardInterrupt
 
 
 def test_a_tiny_network_finds_bright_balls_within_seconds(tmp_path: Path) -> None:
@@ -120,6 +126,17 @@ def test_a_longer_training_goes_on_where_the_shorter_one_ended(tmp_path: Path) -
 
     assert longer[:2] == short
     assert [line["epoch"] for line in longer] == [1, 2, 3]
+    assert longer[-1]["learning_rate"] == pytest.approx(0.0, abs=1e-9)
+
+
+def test_a_training_made_shorter_ends_with_its_rate_run_out(tmp_path: Path) -> None:
+    config = {**write_slices(tmp_path), "epochs": 40, "steps_per_epoch": 2}
+    with pytest.raises(KeyboardInterrupt):
+        train_network(parse_settings(TrainConfig, config), tmp_path / "out", [_interrupt])
+
+    log = trained({**config, "epochs": 4}, tmp_path / "out")
+
+    assert log[-1]["learning_rate"] == pytest.approx(0.0, abs=1e-9)
 
 
 def test_the_folder_of_another_training_is_refused(tmp_path: Path) -> None:

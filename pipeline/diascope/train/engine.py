@@ -96,7 +96,10 @@ def run_training(
     config = training.config
     trainer = _trainer(training)
     state = {**training.state, "trainer": trainer}
+    shape = _shape_of(training.schedule)
     begun = resume(trainer, state, out / "checkpoints")
+    # The config may ask for more or fewer epochs than before: the schedule keeps its place, not its old length.
+    vars(training.schedule).update(shape)
     if begun >= config.epochs:
         return begun
     loader = DataLoader(
@@ -174,6 +177,11 @@ def build_validator(
             "dice_by_label": MeanDice(include_background=False, output_transform=scored, reduction="mean_batch")
         },
     )
+
+
+def _shape_of(schedule: lr_scheduler.LRScheduler) -> dict[str, Any]:
+    place = {"last_epoch", "_step_count", "_last_lr", "_is_initial"}
+    return {name: value for name, value in vars(schedule).items() if name not in place}
 
 
 def _checkpoints(folder: Path) -> list[Path]:
