@@ -6,8 +6,8 @@ import nibabel as nib
 import numpy as np
 import pytest
 import SimpleITK
-from diascope.findings import read_report
 
+from diascope.findings import read_report
 from tests.phantoms import Phantoms, asymmetric_head, ball, ball_mm3, oblique_grid, write_nifti, write_out
 
 

@@ -1,6 +1,7 @@
 """Connected parts of a label map."""
 
 import numpy as np
+
 from diascope.geometry import IndexGrid
 from diascope.imaging.components import bounding_box, components
 from diascope.volume import Mask

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+
 from diascope.findings import ImageFacts
 from diascope.geometry import IndexGrid
 from diascope.imaging.intensity import GreyRange, grey_range, robust_range, to_grey

@@ -2,16 +2,17 @@
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
+from scipy.spatial.transform import Rotation
+from skimage.draw import ellipse
+from skimage.measure import regionprops
+
 from diascope.errors import GridMismatch
 from diascope.findings import Finding, ImageFacts, Measurement
 from diascope.geometry import Grid, IndexGrid, PixelGrid, Space
 from diascope.imaging.components import Component, components
 from diascope.imaging.measurements import longest_diameters, measure_labels, place_finding, reached_border
 from diascope.volume import Mask, Volume
-from numpy.typing import NDArray
-from scipy.spatial.transform import Rotation
-from skimage.draw import ellipse
-from skimage.measure import regionprops
 
 SHAPE = (5, 7, 11)
 NAMES = {1: "lesion", 2: "liver"}

@@ -7,6 +7,7 @@ import stat
 from pathlib import Path
 
 import pytest
+
 from diascope.errors import ConfigError, InputError
 from diascope.findings import ImageFacts
 from diascope.identity import IdentityKey

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
 from diascope.config import parse_settings
 from diascope.errors import ConfigError
 from diascope.findings import ImageFacts
