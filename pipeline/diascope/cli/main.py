@@ -72,3 +72,7 @@ def main() -> None:
         logging.getLogger("diascope").critical("".join(traceback.format_exception(error)))
         typer.echo("this is a fault of diascope: please report it with the lines above", err=True)
         sys.exit(Exit.CASE_FAILED)
+
+
+if __name__ == "__main__":
+    main()
