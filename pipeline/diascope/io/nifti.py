@@ -29,7 +29,7 @@ MAGIC_AT = {348: 344, 540: 4}
 """Where the magic lies, by the size of the header (NIfTI-1, NIfTI-2)."""
 
 # What nibabel raises on headers of random bytes.
-MALFORMED: tuple[type[BaseException], ...] = (
+MALFORMED: tuple[Any, ...] = (
     HeaderDataError, ValueError, OverflowError, KeyError, TypeError, EOFError, OSError, MemoryError,
     zlib.error, isal_zlib.error,
 )  # fmt: skip

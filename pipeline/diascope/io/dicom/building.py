@@ -80,8 +80,8 @@ def _whole_ones(slices: Sequence[Slice]) -> tuple[tuple[Slice, ...], tuple[str, 
 
 def _check_readable(slices: Sequence[Slice]) -> None:
     layout = slices[0].header.layout
-    for syntax in {one.header.layout.transfer_syntax for one in slices}:
-        if not has_decoder(syntax):
+    for known in {one.header.layout for one in slices}:
+        if not has_decoder(known):
             raise UnsupportedInput(
                 "its pixels are packed in a way that no decoder here knows",
                 hint="send it uncompressed, or as JPEG 2000",

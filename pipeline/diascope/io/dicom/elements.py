@@ -36,6 +36,7 @@ _ENDS = frozenset({0xFFFEE00D, 0xFFFEE0DD})
 
 _CHUNK_BYTES = 1 << 16
 _TRANSFER_SYNTAX = 0x00020010
+MEDIA_STORAGE_CLASS = 0x00020002
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +67,7 @@ class Elements:
         pixel_tag: Which of the three kinds of pixel data; None where there are none.
         pixel_at: First byte of the pixel data's value; in the inflated data where deflated.
         pixel_bytes: Their length, UNDEFINED_LENGTH where they are encapsulated.
+        is_cut: Whether the fragments of encapsulated pixels run past the end of the file.
     """
 
     values: dict[int, bytes] = field(default_factory=dict)
@@ -77,6 +79,7 @@ class Elements:
     pixel_tag: int | None = None
     pixel_at: int = 0
     pixel_bytes: int = 0
+    is_cut: bool = False
 
 
 class Bytes:
@@ -135,6 +138,8 @@ def walk(stream: BinaryIO, size: int, wanted: Wanted, max_bytes: int) -> Element
         source, at = _inflated(stream, at, max_bytes), 0
     explicit, found.big_endian = _encoding(source, found, at)
     _Walker(source, found, wanted, explicit=explicit, max_bytes=max_bytes).run(at)
+    if found.pixel_bytes == UNDEFINED_LENGTH:
+        found.is_cut = not _fragments_are_whole(stream, found.pixel_at, size)
     return found
 
 
@@ -152,6 +157,19 @@ def looks_like_dicom(head: bytes) -> bool:
     # Implicit VR: a length that fits what stands there (group length, UID, code string).
     length = int.from_bytes(head[4:8], "little")
     return bool(group == 0x0008) and 0 < length <= 128 and _next_is_in_order(head, 8 + length, element)
+
+
+def _fragments_are_whole(stream: BinaryIO, at: int, size: int) -> bool:
+    """Follow the lengths of the fragments to the delimiter behind them (PS3.5, A.4)."""
+    while at + 8 <= size:
+        stream.seek(at)
+        group, element, length = struct.unpack("<HHI", stream.read(8))
+        if group != 0xFFFE or element not in (0xE000, 0xE0DD):
+            return False
+        if element == 0xE0DD:
+            return True
+        at += 8 + length
+    return False
 
 
 def _looks_big_endian(head: bytes) -> bool:
@@ -186,8 +204,11 @@ def _walk_meta(source: Bytes, found: Elements, at: int) -> int:
             start = at + 12
         elif vr not in _SHORT_VRS:
             raise InputError("the file meta group is not explicit little endian", code="corrupt")
-        if (group << 16 | element) == _TRANSFER_SYNTAX:
+        tag = group << 16 | element
+        if tag == _TRANSFER_SYNTAX:
             found.transfer_syntax = source.take(start, length).rstrip(b"\0 ").decode("ascii", "replace")
+        elif tag == MEDIA_STORAGE_CLASS:
+            found.values[tag] = source.take(start, length)
         at = start + length
     return at
 

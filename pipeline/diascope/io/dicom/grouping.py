@@ -51,6 +51,7 @@ class _Grouping:
         case_id = self._context.key.case_id(case)
         self._identities.setdefault(case_id, _identity(headers[0], case, case_id))
         headers, released = self._past_quarantine(case_id, f"{case}\0{series}", headers)
+        headers = self._without_refused(case_id, f"{case}\0{series}", headers)
         if not headers:
             return
         try:
@@ -87,6 +88,14 @@ class _Grouping:
             [header for header in headers if header.file not in held_files],
             tuple(f"released from quarantine: {reason}" for reason in reasons),
         )
+
+    def _without_refused(self, case_id: str, name: str, headers: Sequence[Header]) -> Sequence[Header]:
+        for header in headers:
+            if header.refusal is not None:
+                refusal = header.refusal
+                error = UnsupportedInput(refusal.reason, hint=refusal.cure, code=refusal.code)
+                self._refuse(case_id, f"{name}\0{header.sop_uid}", [header], error)
+        return [header for header in headers if header.refusal is None]
 
     def _add_stack(self, case_id: str, name: str, stack: Stack, notes: Sequence[str], *, is_scout: bool) -> None:
         image_id = self._context.key.image_id(name)

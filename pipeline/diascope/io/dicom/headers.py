@@ -166,6 +166,7 @@ class Header:
         burned_in: Whether text may be burned into the pixels.
         quarantine: Why the file must not pass unseen; empty where it may.
         broken: Why its pixels cannot be read, where the header already tells.
+        refusal: Why its frames cannot be told apart or placed.
         notes: What a reader should know of this file.
     """
 
@@ -188,4 +189,5 @@ class Header:
     burned_in: Literal["yes", "no", "unknown"] = "unknown"
     quarantine: str = ""
     broken: Failure | None = None
+    refusal: Failure | None = None
     notes: tuple[str, ...] = ()

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from pydicom import Dataset, dcmread
 from pydicom.errors import InvalidDicomError
 from pydicom.pixels import get_decoder
-from pydicom.uid import UID
+from pydicom.uid import UID, JPEGExtended12Bit
 
 from diascope.errors import InputError
 from diascope.io.dicom.elements import EXPLICIT_LITTLE, IMPLICIT_LITTLE
@@ -53,10 +53,13 @@ class Pick:
     intercept: float
 
 
-def has_decoder(transfer_syntax: str) -> bool:
+def has_decoder(layout: Layout) -> bool:
     """Say whether this packing can be read here."""
+    # Lossy JPEG of 12 bits: of the codecs only one under the GPL reads it right.
+    if layout.transfer_syntax == JPEGExtended12Bit and layout.bits_stored > 8:
+        return False
     try:
-        return bool(get_decoder(UID(transfer_syntax)).is_available)
+        return bool(get_decoder(UID(layout.transfer_syntax)).is_available)
     except NotImplementedError:
         return False
 
@@ -137,14 +140,11 @@ class FrameReader:
     def _decoded(self, pick: Pick, layout: Layout) -> NDArray[Any]:
         dataset = self.dataset(pick)
         syntax = UID(layout.transfer_syntax)
-        decoder = get_decoder(syntax)
-        plugin = ""
-        if syntax.is_encapsulated:
-            plugin = next((name for name in _PREFERRED if name in decoder.available_plugins), "")
-        array, _ = decoder.as_array(dataset, index=pick.frame, raw=layout.samples == 1, decoding_plugin=plugin)
+        array = _from_any_plugin(dataset, syntax, pick.frame, raw=layout.samples == 1)
+        array = array.astype(array.dtype.newbyteorder("="), copy=False)
         if layout.samples == 1 and not syntax.is_encapsulated and not layout.is_float:
             return unpacked(array.view(f"u{array.dtype.itemsize}"), layout)
-        return np.asarray(array)
+        return array
 
 
 def is_plain(layout: Layout) -> bool:
@@ -156,6 +156,19 @@ def is_plain(layout: Layout) -> bool:
         and layout.samples == 1
         and layout.bits_allocated in (8, 16, 32)
     )
+
+
+def _from_any_plugin(dataset: Dataset, syntax: UID, frame: int, *, raw: bool) -> NDArray[Any]:
+    decoder = get_decoder(syntax)
+    if not syntax.is_encapsulated:
+        return np.asarray(decoder.as_array(dataset, index=frame, raw=raw)[0])
+    problem: BaseException = RuntimeError("no decoder")
+    for plugin in (name for name in _PREFERRED if name in decoder.available_plugins):
+        try:
+            return np.asarray(decoder.as_array(dataset, index=frame, raw=raw, decoding_plugin=plugin)[0])
+        except MALFORMED as error:
+            problem = error
+    raise problem
 
 
 def unpacked(cells: NDArray[Any], layout: Layout) -> NDArray[Any]:

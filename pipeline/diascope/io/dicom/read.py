@@ -1,19 +1,20 @@
 """Read one DICOM file's header."""
 
+from dataclasses import replace
 from typing import Literal
 
 from diascope.errors import InputError
 from diascope.findings import Failure
 from diascope.identity import IdentityKey
 from diascope.io.dicom import values
-from diascope.io.dicom.elements import UNDEFINED_LENGTH, Elements, Wanted, walk
+from diascope.io.dicom.elements import MEDIA_STORAGE_CLASS, UNDEFINED_LENGTH, Elements, Wanted, walk
 from diascope.io.dicom.facts import FACT_TAGS, common_of
 from diascope.io.dicom.headers import Common, Frame, Header, Layout, Orientation
 from diascope.io.dicom.kinds import NoImage, burned_in_reason, no_image
 from diascope.io.dicom.mosaic import is_tiled, untiled
 from diascope.io.dicom.multiframe import expanded
 from diascope.io.dicom.vendor import PRIVATE, b_value, direction, image_component
-from diascope.io.reader import FoundFile, IngestSettings
+from diascope.io.reader import FoundFile, IngestSettings, failure_of
 
 _HEADER_TAGS = frozenset(
     {
@@ -49,17 +50,20 @@ class HeaderReader:
                 found = walk(stream, file.size_bytes, self._wanted, int(self._settings.max_header_mb * 1e6))
         except OSError as error:
             raise InputError(f"the system does not let us read it: {error.strerror}", code="cannot_read") from None
-        sop_class = values.uid(found, 0x00080016)
+        sop_class = values.uid(found, 0x00080016) or values.uid(found, MEDIA_STORAGE_CLASS)
         if (other := no_image(sop_class)) is not None:
             return other
         if found.pixel_tag is None:
             return _without_pixels(sop_class)
         header = self._header(file, found, sop_class)
         frames = values.whole(found, 0x00280008) or 1
-        if is_tiled(header.image_type):
-            return untiled(header, found)
-        if frames > 1 or 0x52009230 in found.values:
-            return expanded(header, frames)
+        try:
+            if is_tiled(header.image_type):
+                return untiled(header, found)
+            if frames > 1 or 0x52009230 in found.values:
+                return expanded(header, frames)
+        except InputError as error:
+            return replace(header, refusal=failure_of(error))
         return header
 
     def _header(self, file: FoundFile, found: Elements, sop_class: str) -> Header:
@@ -200,6 +204,8 @@ def _time_s(found: Elements) -> float | None:
 
 def _broken(found: Elements, layout: Layout, frames: int, size_bytes: int) -> Failure | None:
     """Check without reading a pixel that they are all there."""
+    if found.is_cut:
+        return Failure("truncated_pixels", "its compressed pixels are cut off", "copy or send the file again")
     if found.pixel_bytes == UNDEFINED_LENGTH or found.transfer_syntax.startswith("1.2.840.10008.1.2.1.99"):
         return None
     there = min(found.pixel_bytes, size_bytes - found.pixel_at)

@@ -21,7 +21,7 @@ from diascope.io.dicom.headers import Header, Layout
 from diascope.io.dicom.kinds import NoImage
 from diascope.io.dicom.pixels import FrameReader, Pick
 from diascope.io.dicom.read import HeaderReader
-from diascope.io.dicom.rescale import coloured, dtype_for, rescaled, through_lut, window_of_lut
+from diascope.io.dicom.rescale import coloured, dtype_for, fits, narrowed, rescaled, through_lut, window_of_lut
 from diascope.io.reader import Context, FoundFile, Grouped, IngestSettings, failure_of
 from diascope.io.series import FileRecord, Series
 from diascope.volume import ColourImage, Volume
@@ -109,9 +109,12 @@ def _read_one(reader: HeaderReader, file: FoundFile) -> Header | NoImage | Failu
 def _numbers(space: Space, picks: Sequence[Pick], plan: PixelPlan, reader: FrameReader) -> NDArray[np.generic]:
     dtype = dtype_for(picks, plan.layouts)
     # In Fortran order a frame of the file is one block of memory: [i, j, k] = [column, row, slice].
-    data = np.empty(space.shape, dtype=dtype, order="F")
+    data = np.empty(space.shape, dtype=narrowed(dtype), order="F")
     for k, pick in enumerate(picks):
-        data[:, :, k] = _slice_numbers(pick, plan.layouts, reader, dtype).T
+        numbers = _slice_numbers(pick, plan.layouts, reader, dtype)
+        if data.dtype != dtype and not fits(numbers, data.dtype):
+            data = data.astype(dtype)
+        data[:, :, k] = numbers.T
     return data
 
 
