@@ -1,13 +1,14 @@
 """Which places of an image speak for the answer of a network?"""
 
-import dataclasses
 import logging
 import warnings
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import nn
 
 from diascope.bundles.network import NetworkInput, OpenNetwork
 from diascope.errors import ConfigError, InputError
@@ -27,6 +28,44 @@ VOXELS_AT_ONCE = 2_000_000
 
 # A share that does not add up to 95 % of what it shares out is worth a word.
 WORST_COMPLETENESS = 0.05
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Explained:
+    """A map with everything that it was made from, so that it can be questioned.
+
+    Attributes:
+        opened: The network.
+        prepared: The image as the network was given it.
+        request: What was asked.
+        raw: What `explain` answered.
+        methods: The table that the method's name is looked up in.
+    """
+
+    opened: OpenNetwork
+    prepared: NetworkInput
+    request: ExplainRequest
+    raw: RawMap
+    methods: Mapping[str, Method] = field(default_factory=lambda: METHODS)
+
+    def again(
+        self, *, network: nn.Module | None = None, data: NDArray[np.float32] | None = None, seed: int | None = None
+    ) -> NDArray[np.float32]:
+        """Make the map once more from the same layer, with another network, image or seed.
+
+        Args:
+            network: Of the same build.
+            data: (c, x, y, z) or (c, x, y) as the prepared image's.
+            seed: Of the methods that draw.
+
+        Returns:
+            (x, y, z) of the map.
+        """
+        opened = self.opened if network is None else replace(self.opened, network=network)
+        prepared = self.prepared if data is None else replace(self.prepared, data=data)
+        layer, own_seed = self.raw.layer or self.request.layer, self.request.seed
+        request = replace(self.request, layer=layer, seed=own_seed if seed is None else seed)
+        return explain(opened, prepared, request, self.methods).data
 
 
 def explain(
@@ -69,7 +108,7 @@ def explain(
         subject.forwards,
         _completeness_error(parts),
     )
-    return dataclasses.replace(raw, notes=tuple(_notes(raw, method)))
+    return replace(raw, notes=tuple(_notes(raw, method)))
 
 
 def windows_of(opened: OpenNetwork, prepared: NetworkInput, request: ExplainRequest) -> Windows:
