@@ -20,7 +20,8 @@ def demo(
     from diascope.demo.surprises import find_surprises
     from diascope.io.outfolder import OutFolder
     from diascope.io.private import read_inputs
-    from diascope.run.session import RunRequest, open_key
+    from diascope.run.key import user_key
+    from diascope.run.session import RunRequest
     from diascope.run.settings import RunConfig
     from diascope.run.summary import read_cases
 
@@ -38,7 +39,7 @@ def demo(
     config = load_settings(RunConfig, find_config("demo"), overrides)
     run_request(RunRequest((cohort.scans,), config, "demo", command="demo"), out)
     rows = {row.case_id: row for row in read_cases(folder)}
-    surprises = find_surprises(cohort, open_key(config), rows, read_inputs(folder))
+    surprises = find_surprises(cohort, user_key(config.identity.key_file), rows, read_inputs(folder))
     for sentence in surprises:
         typer.echo(f"not as planted: {sentence}")
     if surprises:

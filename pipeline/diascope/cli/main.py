@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from diascope import __version__
-from diascope.cli import demo, models, run, sync
+from diascope.cli import demo, evaluate, ingest, models, run, sync, train
 from diascope.cli.errors import error_text
 from diascope.errors import PipelineError
 from diascope.log import start_logging
@@ -48,6 +48,9 @@ def _root(
 
 app.command("demo")(demo.demo)
 app.command("run")(run.run)
+app.command("ingest")(ingest.ingest)
+app.command("evaluate")(evaluate.evaluate)
+app.command("train")(train.train)
 app.command("sync")(sync.sync)
 app.add_typer(models.app, name="models")
 

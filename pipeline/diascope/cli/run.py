@@ -60,14 +60,15 @@ def run_request(request: "RunRequest", out_root: Path, *, as_json: bool = False)
     from diascope.cli.render import failure_lines, plan_text, reject_lines, total_line
     from diascope.io.outfolder import OutFolder
     from diascope.run.batch import Books
-    from diascope.run.session import found_in, make_order, open_key
+    from diascope.run.key import user_key
+    from diascope.run.session import found_in, make_order
     from diascope.tasks.device import choose_device
 
     device = choose_device(request.config.device)
     typer.echo(f"device: {device.description}", err=True)
     out = OutFolder(out_root)
     out.create()
-    key = open_key(request.config)
+    key = user_key(request.config.identity.key_file)
     with found_in(request, key, out.private) as found:
         register_identifiers(found)
         order = make_order(request, found, key, out, device)
@@ -122,10 +123,11 @@ def _with_progress(rows: "Iterator[CaseRow]", total: int) -> "Iterator[CaseRow]"
 
 def _show_plan(request: "RunRequest") -> None:
     from diascope.cli.render import plan_text
-    from diascope.run.session import found_in, open_key, plan_only
+    from diascope.run.key import user_key
+    from diascope.run.session import found_in, plan_only
     from diascope.tasks.device import choose_device
 
-    with found_in(request, open_key(request.config)) as found:
+    with found_in(request, user_key(request.config.identity.key_file)) as found:
         text = plan_text(plan_only(request, found), every_study=True)
     typer.echo(f"device: {choose_device(request.config.device).description}")
     typer.echo(text)

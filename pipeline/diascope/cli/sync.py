@@ -11,13 +11,20 @@ INCOMPLETE = 1
 def sync(
     out: Annotated[Path, typer.Argument(help="Output folder of a run.")],
     uri: Annotated[str | None, typer.Option("--uri", help="MLflow's tracking URI, where it is another one.")] = None,
-    experiment: Annotated[str, typer.Option("--experiment", help="Name of the experiment.")] = "diascope",
+    experiment: Annotated[
+        str | None, typer.Option("--experiment", help="Name of the experiment, where it is another one.")
+    ] = None,
 ) -> None:
     """Send what is left in tracking.jsonl; what is there already is not doubled."""
     from diascope.run import tracking
     from diascope.run.tracking_settings import TrackingSettings
+    from diascope.run.tracking_target import announcement
 
-    result = tracking.sync(out, TrackingSettings(uri=uri, experiment=experiment))
+    # What is not named is left open: then it is as the run had it.
+    named = {key: value for key, value in (("uri", uri), ("experiment", experiment)) if value is not None}
+    settings = TrackingSettings.model_validate(named)
+    typer.echo(announcement(tracking.sync_target(out, settings)), err=True)
+    result = tracking.sync(out, settings)
     typer.echo(f"{result.sent} entries sent, {result.left} left")
     if result.left:
         typer.echo(tracking.left_text(result), err=True)

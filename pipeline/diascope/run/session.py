@@ -2,17 +2,16 @@
 
 import shutil
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import mkdtemp
 
-import platformdirs
-
 from diascope.config import find_config, load_settings, parse_settings
 from diascope.errors import ConfigError, InputError
-from diascope.identity import IdentityKey, load_key
+from diascope.identity import IdentityKey
 from diascope.io.catalogue import catalogue
+from diascope.io.header_cache import SqliteHeaderCache
 from diascope.io.outfolder import OutFolder
 from diascope.io.private import write_tables
 from diascope.io.reader import Context
@@ -22,6 +21,8 @@ from diascope.run.plan import Plan, check_disk, plan_run
 from diascope.run.record import check_same_key, new_record, read_record
 from diascope.run.settings import RunConfig
 from diascope.tasks.device import Device
+
+HEADER_CACHE = "headers.sqlite"
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,28 +63,25 @@ def run_config(config: str | None, bundle: str | None, overrides: Sequence[str])
     return settings, Path(str(bundle)).name
 
 
-def open_key(config: RunConfig) -> IdentityKey:
-    """Read the user's key; it is made at the first run."""
-    return load_key(config.identity.key_file or platformdirs.user_config_path("diascope") / "identity.key")
-
-
 @contextmanager
-def found_in(request: RunRequest, key: IdentityKey, scratch_parent: Path | None = None) -> Iterator[Catalogue]:
+def found_in(request: RunRequest, key: IdentityKey, private: Path | None = None) -> Iterator[Catalogue]:
     """Find everything in the inputs; members of archives stay unpacked until the block ends.
 
     Args:
         request: What was asked for.
         key: Names what is found.
-        scratch_parent: Where archives are unpacked; the system's temporary folder if left out.
+        private: The private folder of the output: archives are unpacked there, and headers
+            are remembered for the next time. The system's temporary folder if left out.
 
     Raises:
         InputError: There is nothing at all in the inputs.
     """
-    scratch = Path(mkdtemp(prefix=".unpacked.", suffix=".part", dir=scratch_parent))
-    try:
-        yield catalogue(request.inputs, Context(key, request.config.ingest, scratch=scratch))
-    finally:
-        shutil.rmtree(scratch, ignore_errors=True)
+    settings = request.config.ingest
+    with ExitStack() as stack:
+        cache = stack.enter_context(SqliteHeaderCache(private / HEADER_CACHE, key, settings)) if private else None
+        scratch = Path(mkdtemp(prefix=".unpacked.", suffix=".part", dir=private))
+        stack.callback(shutil.rmtree, scratch, ignore_errors=True)
+        yield catalogue(request.inputs, Context(key, settings, scratch, cache))
 
 
 def make_order(request: RunRequest, found: Catalogue, key: IdentityKey, out: OutFolder, device: Device) -> BatchOrder:
