@@ -8,9 +8,9 @@ patients to the binomial one (Korn and Graubard 1998; Saha et al., Stat Med 2016
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import norm
+from scipy.stats import norm, t
 
-from diascope.evaluation.bootstrap import LEVEL, Estimate
+from diascope.evaluation.bootstrap import FEWEST_PATIENTS, LEVEL, Estimate
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -61,3 +61,29 @@ def effective_trials(hits: Floats, trials: Floats, code: Ints) -> float:
     between = patients / (patients - 1) * float((residual**2).sum()) / total**2
     binomial = share * (1 - share) / total
     return float(np.clip(total * binomial / between, min(patients, total), total)) if between > 0 else float(patients)
+
+
+def average_estimate(top: Floats, bottom: Floats, code: Ints, *, nothing: str) -> Estimate:
+    """Divide two sums, with the interval of a ratio whose rows come in patients (Student's t).
+
+    For averages over many groups, where a bootstrap of each would take too long.
+
+    Args:
+        top: (rows,) what is summed above the line.
+        bottom: (rows,) what is summed below it.
+        code: (rows,) whose they are, 0..patients-1.
+        nothing: Why, if the sum below is 0.
+    """
+    total = float(bottom.sum())
+    n = int(np.count_nonzero(bottom))
+    if total == 0:
+        return Estimate(None, n=0, reason=nothing)
+    value = float(top.sum()) / total
+    asked = np.bincount(code, bottom) > 0
+    patients = int(asked.sum())
+    if patients < FEWEST_PATIENTS:
+        return Estimate(value, n=n, reason=f"{patients} patients are too few for an interval")
+    residual = np.bincount(code, top - value * bottom)[asked]
+    error = float(np.sqrt((residual**2).sum() * patients / (patients - 1))) / total
+    half = float(t.ppf(0.5 + LEVEL / 2, patients - 1)) * error
+    return Estimate(value, value - half, value + half, n)

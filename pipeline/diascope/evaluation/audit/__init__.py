@@ -1,0 +1,1 @@
+"""The bias audit: for whom is a network worse, and is that chance, scanner or neither."""

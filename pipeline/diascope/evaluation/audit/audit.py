@@ -1,0 +1,171 @@
+"""The audit itself: from a table and a plan to everything it has to say."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import pandas as pd
+from fairlearn.metrics import equalized_odds_difference
+from numpy.typing import NDArray
+
+from diascope.config import settings_hash
+from diascope.evaluation.audit.confounding import Stratified, stratified
+from diascope.evaluation.audit.gaps import Comparing, compare_all, patients_behind
+from diascope.evaluation.audit.gate import rulings_of, verdict_of
+from diascope.evaluation.audit.group_metrics import curve_metrics, prevalence_matched, ratio_metrics
+from diascope.evaluation.audit.groups import Attribute
+from diascope.evaluation.audit.measures import Measure, pick
+from diascope.evaluation.audit.result import AuditResult, Comparison, Group, Registration
+from diascope.evaluation.audit.settings import AuditSettings
+from diascope.evaluation.audit.table import AuditTable, prepare
+from diascope.evaluation.bootstrap import resample
+
+Ints = NDArray[np.int64]
+
+UNREGISTERED = Registration("", "", ())
+
+# What the report says of metrics that are no ratio of sums.
+CURVE_WORDS = {
+    "auc": "how often an ill person scores above a healthy one",
+    "average_precision": "precision, averaged over all thresholds",
+    "ece": "distance of promised and seen probability",
+    "calibration_slope": "1 is calibrated; below 1 the score is too sure",
+    "calibration_intercept": "0 is calibrated; above 0 the scores are too low",
+    "cpm": "sensitivity, averaged over 1/8 to 8 false marks per scan",
+}
+LOWER_IS_BETTER = {"ece"}
+
+
+def audit(
+    frame: pd.DataFrame,
+    settings: AuditSettings,
+    *,
+    clinical: pd.DataFrame | None = None,
+    registration: Registration = UNREGISTERED,
+    table_sha256: str = "",
+) -> AuditResult:
+    """Audit anybody's predictions.
+
+    Args:
+        frame: One row per prediction; see docs/audit.md for the columns.
+        settings: The plan.
+        clinical: A table to join, if the plan names one.
+        registration: Whether the plan was written down before.
+        table_sha256: Of the file the table came from.
+
+    Raises:
+        InputError: The table does not hold what the plan asks for.
+    """
+    table = prepare(frame, settings, clinical)
+    rng = np.random.default_rng(settings.seed)
+    primary = pick(table.measures, settings.primary_metrics())
+    drawn = resample(table.patient.tolist(), rng, settings.rounds)
+    divided = sum(len(one.levels) > 1 for one in table.attributes)
+    comparing = Comparing(settings, drawn, rng, tests=max(divided * len(primary), 1))
+    singles = compare_all(table.attributes, primary, comparing, exploratory=False)
+    pairs = compare_all(table.intersections, primary, comparing, exploratory=True)
+    groups = (
+        *(group for one in table.attributes for group in _groups(table, one, primary, settings, rng)),
+        *(group for one in table.intersections for group in _groups(table, one, primary, settings, None)),
+    )
+    rulings = rulings_of(singles, groups, settings)
+    everyone = np.arange(table.rows)
+    overall = {**ratio_metrics(table.measures, everyone, table.patient), **curve_metrics(table, everyone, rng)}
+    return AuditResult(
+        title=settings.title,
+        task=settings.task,
+        rows=table.rows,
+        patients=table.patients,
+        threshold=settings.threshold,
+        overall=overall,
+        words={**CURVE_WORDS, **{one.name: one.words for one in table.measures}},
+        higher_is_better={
+            **{name: name not in LOWER_IS_BETTER for name in overall},
+            **{one.name: one.higher_is_better for one in table.measures},
+        },
+        groups=groups,
+        comparisons=(*singles, *pairs),
+        equalised_odds=_equalised_odds(table, singles, settings),
+        confounding=_confounding(table, singles, primary, settings),
+        rulings=rulings,
+        verdict=verdict_of(rulings),
+        registration=registration,
+        notes=table.notes,
+        settings=settings.model_dump(mode="json"),
+        settings_sha256=settings_hash(settings),
+        table_sha256=table_sha256,
+        is_simulated=settings.is_simulated,
+    )
+
+
+def _groups(
+    table: AuditTable,
+    attribute: Attribute,
+    primary: Sequence[Measure],
+    settings: AuditSettings,
+    rng: np.random.Generator | None,
+) -> list[Group]:
+    # Without rng: an intersection, of which only the primary metrics are told.
+    behind = {one.name: patients_behind(attribute, one, table.patient) for one in primary}
+    order = np.argsort(attribute.code, kind="stable")
+    ends = np.cumsum(np.bincount(attribute.code, minlength=len(attribute.levels)))
+    found = []
+    for at, rows in enumerate(np.split(order, ends[:-1])):
+        metrics = ratio_metrics(tuple(primary) if rng is None else table.measures, rows, table.patient)
+        matched: Mapping[str, float] = {}
+        if rng is not None:
+            metrics |= curve_metrics(table, rows, rng)
+            matched = prevalence_matched(table, rows, settings.threshold)
+        counts = {name: int(n[at]) for name, n in behind.items()}
+        found.append(
+            Group(
+                attribute.name,
+                attribute.levels[at],
+                rows=len(rows),
+                patients=int(np.unique(table.patient[rows]).size),
+                behind=counts,
+                metrics=metrics,
+                is_sufficient={name: n >= settings.smallest_group for name, n in counts.items()},
+                prevalence_matched=matched,
+            )
+        )
+    return found
+
+
+def _equalised_odds(table: AuditTable, singles: Sequence[Comparison], settings: AuditSettings) -> dict[str, float]:
+    # fairlearn calls the rates of a group without positives 0; so only groups that were judged go in.
+    if table.positive is None or table.score is None:
+        return {}
+    found = {}
+    for one in table.attributes:
+        sides = [
+            {gap.group for gap in comparison.groups if gap.is_sufficient}
+            for comparison in singles
+            if comparison.attribute == one.name and comparison.metric in {"sensitivity", "specificity"}
+        ]
+        judged = set.intersection(*sides) if len(sides) == 2 else set()
+        if len(judged) > 1:
+            rows = np.isin(one.code, [at for at, level in enumerate(one.levels) if level in judged])
+            called = table.score[rows] >= settings.threshold
+            found[one.name] = float(
+                equalized_odds_difference(table.positive[rows], called, sensitive_features=one.code[rows])
+            )
+    return found
+
+
+def _confounding(
+    table: AuditTable, singles: Sequence[Comparison], primary: Sequence[Measure], settings: AuditSettings
+) -> tuple[Stratified, ...]:
+    by_name = {one.name: one for one in table.attributes}
+    measures = {one.name: one for one in primary}
+    found = []
+    for comparison in singles:
+        if comparison.p_holm is None or comparison.p_holm >= settings.alpha:
+            continue
+        one = by_name[comparison.attribute]
+        group = one.levels.index(comparison.worst)
+        found += [
+            stratified(measures[comparison.metric], one, group, other, table.patient)
+            for other in table.attributes
+            if other.name != one.name and len(other.levels) > 1
+        ]
+    return tuple(found)
