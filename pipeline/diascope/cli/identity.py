@@ -1,0 +1,104 @@
+"""`diascope whois` and `diascope pseudonymise`: with the key, and every use is recorded."""
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from diascope.io.outfolder import OutFolder
+    from diascope.io.series import CaseIdentity
+
+NOT_FOUND = 1
+
+OutOption = Annotated[Path, typer.Option("--out", "-o", help="Output folder of the run.")]
+KeyOption = Annotated[Path | None, typer.Option("--key-file", help="Key of that run, if it is not your own.")]
+
+
+def whois(
+    asked: Annotated[str, typer.Argument(metavar="CASE|PATIENT", help="A case_id, patient_key or record number.")],
+    out: OutOption,
+    key_file: KeyOption = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object per case.")] = False,
+) -> None:
+    """Say whose case it is. Needs the key; the use is recorded in private/uses.jsonl."""
+    from diascope.io.private import record_use
+    from diascope.io.pseudonyms import whose
+
+    folder, identities = _identities(out, key_file)
+    found = whose(asked, identities)
+    # Before the answer: an answer that is not recorded must not be given.
+    record_use(folder, "whois", cases=[one.case_id for one in found], found=len(found))
+    for one in found:
+        typer.echo(json.dumps(asdict(one)) if as_json else identity_text(one))
+    if not found:
+        typer.echo(f"none of {len(identities)} cases is meant by that", err=True)
+        raise typer.Exit(NOT_FOUND)
+
+
+def pseudonymise(
+    table: Annotated[Path, typer.Argument(help="A csv or tsv with record numbers.")],
+    id_column: Annotated[str, typer.Option("--id-column", help="The column of record numbers, such as MRN.")],
+    out: OutOption,
+    to: Annotated[Path | None, typer.Option("--to", help="Write the table there; stdout if left out.")] = None,
+    keep: Annotated[
+        list[str] | None, typer.Option("--keep", help="Keep this column although it looks telling.")
+    ] = None,
+    key_file: KeyOption = None,
+) -> None:
+    """Put patient keys in the place of record numbers. Needs the key; the use is recorded."""
+    from diascope.io.outfolder import file_digest, write_atomic
+    from diascope.io.private import record_use
+    from diascope.io.pseudonyms import pseudonymised
+    from diascope.io.tables import read_table, write_rows
+
+    folder, identities = _identities(out, key_file)
+    made = pseudonymised(read_table(table), id_column, identities, keep or ())
+    record_use(
+        folder,
+        "pseudonymise",
+        table_sha256=file_digest(table),
+        rows=len(made.rows),
+        unmatched=len(made.unmatched),
+        kept=list(keep or ()),
+    )
+    text = write_rows(made.columns, made.rows)
+    if to is None:
+        typer.echo(text, nl=False)
+    else:
+        write_atomic(to, text)
+    if made.dropped:
+        typer.echo(f"left out, because they may tell who it is: {', '.join(made.dropped)}", err=True)
+    if made.unmatched:
+        typer.echo(unmatched_text(made.unmatched), err=True)
+    typer.echo(f"{len(made.rows)} of {len(made.rows) + len(made.unmatched)} rows matched", err=True)
+
+
+def identity_text(identity: "CaseIdentity") -> str:
+    """Spell whose case it is, a line per thing that is known."""
+    lines = [identity.case_id]
+    lines += [f"  {name:<17} {value}" for name, value in asdict(identity).items() if value and name != "case_id"]
+    return "\n".join(lines)
+
+
+def unmatched_text(lines: tuple[int, ...]) -> str:
+    """Name lines of a table by their numbers: what stands in them may be an identifier."""
+    some = ", ".join(str(line) for line in lines[:50]) + (", ..." if len(lines) > 50 else "")
+    return f"no patient of this run, or several, on {len(lines)} lines of the table: {some}"
+
+
+def _identities(out: Path, key_file: Path | None) -> "tuple[OutFolder, tuple[CaseIdentity, ...]]":
+    """Open the identities of a run, and make sure that the key is the one that named its cases."""
+    from diascope.errors import ConfigError
+    from diascope.io.outfolder import OutFolder
+    from diascope.io.private import check_key, read_identities
+    from diascope.run.key import user_key
+
+    folder = OutFolder(out)
+    identities = read_identities(folder)
+    if not identities:
+        raise ConfigError("this folder holds no identities", hint="give the output folder of a run with -o")
+    check_key(identities, user_key(key_file))
+    return folder, identities
