@@ -29,7 +29,7 @@ from diascope.volume import ColourImage, Volume
 # Below this many files another process costs more to start than it saves.
 FILES_WORTH_A_PROCESS = 4000
 
-_CHUNK_FILES = 500
+CHUNK_FILES = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +59,7 @@ class DicomReader:
 
     def decode(self, series: Series, at: int = 0) -> Volume | ColourImage:
         """Read one volume: [column, row, slice along the normal], rescaled."""
-        plan = series.details["plan"]
+        plan = series.details.get("plan")
         if not isinstance(plan, PixelPlan) or series.space is None:
             raise InputError("the series was not made by the DICOM reader", code="not_dicom")
         picks = plan.volumes[at]
@@ -84,7 +84,7 @@ class DicomReader:
 
 def _read_all(files: Sequence[FoundFile], context: Context) -> list[Header | NoImage | Failure]:
     read = partial(_read_chunk, key=context.key, settings=context.settings)
-    chunks = [files[at : at + _CHUNK_FILES] for at in range(0, len(files), _CHUNK_FILES)]
+    chunks = [files[at : at + CHUNK_FILES] for at in range(0, len(files), CHUNK_FILES)]
     if len(files) < FILES_WORTH_A_PROCESS or context.processes == 1:
         return [found for chunk in [files] for found in read(chunk)]
     # Spawned, not forked: the caller may have threads.
