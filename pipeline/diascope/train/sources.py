@@ -5,7 +5,7 @@ makes it, nor on what was made before. So a resumed training sees what an
 uninterrupted one would have seen.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -188,8 +188,3 @@ def label_fractions(volumes: Sequence[PreparedVolume], labels: int) -> NDArray[n
     for volume in volumes:
         counts += torch.bincount(volume.label.flatten().long(), minlength=labels + 1).numpy()
     return np.asarray(counts / counts.sum())
-
-
-def by_case(volumes: Sequence[PreparedVolume]) -> Mapping[str, PreparedVolume]:
-    """Find volumes by the name of their case."""
-    return {volume.case: volume for volume in volumes}
