@@ -143,10 +143,13 @@ def test_another_table_is_no_manifest(tmp_path: Path, text: str) -> None:
 
 
 @pytest.mark.data
-@pytest.mark.parametrize("name", ["lgg_flair", "brain_label_maps"])
-def test_the_manifests_of_the_trainings_are_read(repository: Path, shared_data: Path, name: str) -> None:
+@pytest.mark.parametrize("name", ["lgg_flair", "brain_label_maps", "hippocampus", "chest_xray", "dicom"])
+def test_the_manifests_that_are_shipped_are_true(repository: Path, shared_data: Path, name: str) -> None:
     made = read_rows(repository / "data_manifests" / f"{name}.csv")
 
     assert made
     assert {row.split for row in made} <= {"train", "calibration", "test"}
-    assert all((shared_data / (row.image or row.label)).is_file() for row in made)
+    assert not differences(made, shared_data, ())
+    assert all(
+        len({row.split for row in made if row.patient == patient}) == 1 for patient in {row.patient for row in made}
+    )

@@ -73,6 +73,15 @@ def test_columns_that_tell_who_it_is_are_left_out_and_named(root: Path) -> None:
     assert facts.by_key["s1"] == {"sex": "F", "patient": "p1", "finding": "glioma"}
 
 
+def test_other_columns_can_be_left_out_and_old_ages_do_not_stand_out(root: Path) -> None:
+    (root.parent / "cases.csv").write_text("case,age_years,location\ns1,94,here\ns2,42.5,there\n")
+
+    facts = read_facts(ManifestSettings(table=root.parent / "cases.csv", drop=("location",)))
+
+    assert facts.dropped == ("location",)
+    assert facts.by_key == {"s1": {"age_years": "90+"}, "s2": {"age_years": "42"}}
+
+
 def test_a_case_with_two_rows_of_facts_is_refused(root: Path) -> None:
     (root.parent / "cases.csv").write_text("case,sex\ns1,F\ns1,M\n")
 

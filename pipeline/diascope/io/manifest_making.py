@@ -8,6 +8,7 @@ from pathlib import Path
 from diascope.config import Settings
 from diascope.errors import ConfigError
 from diascope.findings import ImageFacts
+from diascope.io.facts import age_of
 from diascope.io.manifest import ManifestRow, relative_to
 from diascope.io.reader import IngestSettings
 from diascope.io.series import Catalogue
@@ -19,6 +20,9 @@ _GROUP_FACTS = (
     "modality", "body_part", "sex", "age_years", "ethnic_group", "manufacturer", "scanner_model", "site_key",
     "field_strength_t", "slice_thickness_mm", "kernel", "view", "plane", "sequence", "contrast",
 )  # fmt: skip
+
+# An age of 90 and over stands out in any cohort, in a manifest as anywhere.
+_AGES = {"age", "age_years"}
 
 _PLACEHOLDER = re.compile(r"\{(case|patient)\}|\*\*|\*|[^{}*]+|.")
 
@@ -41,6 +45,9 @@ class ManifestSettings(Settings):
 
     keep: tuple[str, ...] = ()
     """Columns of that table to keep although their names look like identifiers."""
+
+    drop: tuple[str, ...] = ()
+    """Further columns of that table to leave out."""
 
     split: SplitSettings = SplitSettings()
     """How patients are dealt out."""
@@ -78,15 +85,16 @@ def read_facts(settings: ManifestSettings) -> Facts:
         raise ConfigError(
             f"the table has no column {settings.table_key}", hint="set table_key to the one that names the case"
         )
-    dropped = tuple(
-        name for name in identifying_columns(table.columns) if name not in {*settings.keep, settings.table_key}
-    )
+    telling = {*identifying_columns(table.columns), *settings.drop} - {*settings.keep, settings.table_key}
+    dropped = tuple(name for name in table.columns if name in telling)
     by_key: dict[str, Mapping[str, str]] = {}
     for row in table.rows:
         if row[settings.table_key] in by_key:
             raise ConfigError(f"the table has two rows for one {settings.table_key}", hint="keep one of them")
         by_key[row[settings.table_key]] = {
-            name: value for name, value in row.items() if name not in dropped and name != settings.table_key
+            name: age_of(value) or "" if name.lower() in _AGES else value
+            for name, value in row.items()
+            if name not in dropped and name != settings.table_key
         }
     return Facts(by_key, dropped)
 
