@@ -22,6 +22,7 @@ from diascope.run.tracking import (
     left_text,
     open_tracker,
     sync,
+    sync_target,
 )
 from diascope.run.tracking_sender import send_pending
 from diascope.run.tracking_settings import TrackingSettings
@@ -72,13 +73,13 @@ def test_a_run_arrives_and_a_resumed_one_goes_on_in_it(tmp_path: Path, store: Pa
 
     again = tracker_of(tmp_path, local(store), told)
     known = again.start(RUN)
-    steps = again.steps()
+    steps, attempt = again.steps, again.attempt
     log_two_cases(again, steps + 1)
     second = again.finish()
 
     assert (first.left, second.left, first.problem, second.problem) == (0, 0, "", "")
     assert known == first.run_id == second.run_id != ""
-    assert steps == 2
+    assert (steps, attempt) == (2, 1)
     assert history(store, first.run_id) == [(1, 1.5), (2, 3.0), (3, 4.5), (4, 6.0)]
     assert len(told) == 2
     assert told[0].startswith(f"tracking: MLflow at sqlite:///{store}")
@@ -152,9 +153,39 @@ def test_a_sender_that_was_killed_fails_nothing_and_the_rest_is_sent_later(tmp_p
     assert history(store, sent.run_id) == [(1, 1.5), (2, 3.0)]
 
 
+def test_a_sender_that_gets_nowhere_is_ended(tmp_path: Path, store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("diascope.run.tracking.PATIENCE_SECONDS", 0.01)
+    told: list[str] = []
+    tracker = tracker_of(tmp_path, local(store), told)
+    tracker.start(RUN)
+
+    result = tracker.finish()
+
+    assert (result.sent, result.left, result.problem) == (0, 2, "it took too long")
+    assert tracker._sender is not None
+    assert tracker._sender._process.poll() == -signal.SIGKILL
+
+
 def test_tracking_can_be_switched_off(tmp_path: Path) -> None:
     assert open_tracker(tmp_path, TrackingSettings(enabled=False), print) is None
     assert list(tmp_path.iterdir()) == []
+
+
+def test_sync_keeps_to_what_the_run_allowed_to_be_sent(tmp_path: Path) -> None:
+    settings = TrackingSettings(uri="http://127.0.0.1:9", experiment="hippocampus", artifacts="none")
+    tracker = tracker_of(tmp_path, settings, [])
+    tracker.start(RUN)
+    tracker.finish()
+
+    as_it_was = sync_target(tmp_path, TrackingSettings(uri="http://mlflow.example"))
+    on_request = sync_target(tmp_path, TrackingSettings(uri="http://mlflow.example", artifacts="all"))
+
+    assert (as_it_was.uri, as_it_was.experiment, as_it_was.artifacts) == (
+        "http://mlflow.example",
+        "hippocampus",
+        "none",
+    )
+    assert (on_request.experiment, on_request.artifacts) == ("hippocampus", "all")
 
 
 def test_there_is_nothing_to_sync_in_a_folder_without_a_spool(tmp_path: Path) -> None:

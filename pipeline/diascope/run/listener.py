@@ -57,6 +57,7 @@ class TrackedRun(ReportWriter):
     def started(self, record: RunRecord) -> str:
         """Begin the tracking run, or go on with it."""
         run_id = self._tracker.start(_description(record, self._order))
+        self._told = self._tracker.steps
         self._tracker.log_dataset(_dataset(self._order))
         return run_id
 
@@ -71,7 +72,7 @@ class TrackedRun(ReportWriter):
         """Write the report, log everything about the whole, and end the tracking run."""
         out = self._order.out
         summary = self._write_report(books)
-        self._tracker.log_metrics(_numbers(summary, books))
+        self._tracker.log_metrics(_numbers(summary, books), step=self._tracker.attempt)
         self._tracker.log_table(out.cases_csv.name, "cases")
         for table in (out.cases_csv, out.measurements_csv, out.rejects_csv, out.run_json):
             self._tracker.log_file(table.name)

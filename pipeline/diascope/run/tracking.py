@@ -29,9 +29,11 @@ SPOOL = "tracking.jsonl"
 # How often a running batch sends what has come up.
 SEND_EVERY_SECONDS = 15.0
 
-# How long the end of a batch waits for the last things to be sent. A local store is done within
-# seconds, its first use included; 200 previews to a slow server may have to wait for `sync`.
-FINISH_SECONDS = 90.0
+# How long the end of a batch waits for the last things to be sent: as long as something arrives, and
+# not for ever. A local store is done within seconds, its first use included; 200 previews to a slow
+# server may have to wait for `sync`.
+PATIENCE_SECONDS = 90.0
+FINISH_SECONDS = 300.0
 
 Ending = Literal["FINISHED", "FAILED", "KILLED"]
 Pictures = Literal["none", "is_one", "inside"]
@@ -77,6 +79,14 @@ class DatasetDescription:
 class Tracker(Protocol):
     """Where a run is tracked; the plug-in point for another system than MLflow. It never fails a run."""
 
+    @property
+    def attempt(self) -> int:
+        """How often the run was resumed: the step of numbers about the whole."""
+
+    @property
+    def steps(self) -> int:
+        """How many steps the run has, so that a resumed one counts on from there."""
+
     def start(self, run: RunDescription) -> str:
         """Begin a run, or go on with it; give its id, or an empty text while it has none."""
 
@@ -115,7 +125,18 @@ class MlflowTracker:
         self._tell = tell
         self._spool = Spool(root / SPOOL)
         self._run = ""
+        self._attempt = self._steps = 0
         self._sender: _Sender | None = None
+
+    @property
+    def attempt(self) -> int:
+        """How often the run was resumed: the step of numbers about the whole."""
+        return self._attempt
+
+    @property
+    def steps(self) -> int:
+        """How many steps the run has, so that a resumed one counts on from there."""
+        return self._steps
 
     def start(self, run: RunDescription) -> str:
         """Begin a run, or go on with the same one; say where everything goes, before anything does."""
@@ -124,12 +145,13 @@ class MlflowTracker:
         last = content.last_run()
         if last is not None and last.body.get("same_as") == run.same_as:
             self._run = last.run
-            earlier = sum(event.kind == "resumed" and event.run == self._run for event in content.events)
-            self._spool.add("resumed", self._run, {"count": earlier + 1})
+            mine = [event for event in content.events if event.run == self._run]
+            self._attempt = sum(event.kind == "resumed" for event in mine) + 1
+            self._steps = max((event.body["step"] for event in mine if event.kind == "metrics"), default=0)
+            self._spool.add("resumed", self._run, {"count": self._attempt})
         else:
             self._run = uuid.uuid4().hex
-            body = {"name": run.name, "same_as": run.same_as, "note": run.note}
-            self._spool.add("run", self._run, {**body, "params": dict(run.params), "tags": dict(run.tags)})
+            self._spool.add("run", self._run, {**asdict(run), **self._wishes()})
         self._sender = _Sender(self.root, self.target)
         self._sender.wake()
         known = content.receipt(self.target.digest, self._run)
@@ -137,6 +159,7 @@ class MlflowTracker:
 
     def log_metrics(self, values: Mapping[str, float], step: int = 0) -> None:
         """Log numbers of one step."""
+        self._steps = max(self._steps, step)
         self._add("metrics", {"values": dict(values), "step": step})
 
     def log_tags(self, tags: Mapping[str, str]) -> None:
@@ -153,7 +176,7 @@ class MlflowTracker:
 
     def log_table(self, file: str, name: str) -> None:
         """Log a csv file of the output folder as a table to look at."""
-        self._add("table", {"file": file, "name": name})
+        self._add("table", {"file": file, "name": f"{name.removesuffix('.json')}.json"})
 
     def finish(self, status: Ending = "FINISHED", note: str = "") -> SendResult:
         """End the run, wait until everything is sent, and say so if it was not."""
@@ -165,10 +188,9 @@ class MlflowTracker:
             self._tell(left_text(result))
         return result
 
-    def steps(self) -> int:
-        """Count the steps of metrics that this run has, so that a resumed one goes on behind them."""
-        events = read_spool(self._spool.path).events
-        return sum(event.kind == "metrics" and event.run == self._run for event in events)
+    def _wishes(self) -> dict[str, str]:
+        # `sync` keeps to them: what was not to leave the machine must not leave it later.
+        return {"experiment": self.target.experiment, "artifacts": self.target.artifacts}
 
     def _add(self, kind: EventKind, body: dict[str, object]) -> None:
         self._spool.add(kind, self._run, body)
@@ -184,15 +206,32 @@ def open_tracker(root: Path, settings: TrackingSettings, tell: Callable[[str], N
 def sync(root: Path, settings: TrackingSettings) -> SendResult:
     """Send what is left of an earlier run; what is there already is not doubled.
 
+    Args:
+        root: The output folder.
+        settings: Where to. What they leave open is as the run had it: the experiment,
+            and which files may be sent.
+
     Raises:
         InputError: The folder holds no tracking.jsonl.
     """
-    if not (root / SPOOL).is_file():
+    return _Sender(root, sync_target(root, settings)).finish(float("inf"))
+
+
+def sync_target(root: Path, settings: TrackingSettings) -> Target:
+    """Find where `sync` sends a folder's entries.
+
+    Raises:
+        InputError: The folder holds no tracking.jsonl.
+    """
+    last = read_spool(root / SPOOL).last_run()
+    if last is None:
         raise InputError(
-            f"there is no {SPOOL} in this folder", hint="give the folder that `diascope run -o` wrote", code="no_spool"
+            f"there is no {SPOOL} with a run in this folder",
+            hint="give the folder that `diascope run -o` wrote",
+            code="no_spool",
         )
-    sender = _Sender(root, target_of(settings))
-    return sender.finish(None)
+    as_the_run = {key: last.body[key] for key in ("experiment", "artifacts") if key not in settings.model_fields_set}
+    return target_of(TrackingSettings.model_validate({**settings.model_dump(), **as_the_run}))
 
 
 def left_text(result: SendResult) -> str:
@@ -219,7 +258,7 @@ class _Sender:
             # Ctrl-C stops the batch; what was done until then is still sent.
             start_new_session=True,
         )
-        self._left_from = root, target
+        self._root, self._target = root, target
         self._last = -SEND_EVERY_SECONDS
         # Through the input and not the command line: the address may hold a password.
         self._write(json.dumps({"root": str(root.absolute()), "target": asdict(target)}))
@@ -230,17 +269,25 @@ class _Sender:
             self._last = time.monotonic()
             self._write("send")
 
-    def finish(self, seconds: float | None) -> SendResult:
-        """Have it send the rest and end; end it where that takes too long."""
-        try:
-            answer, _ = self._process.communicate(timeout=seconds)
-            return SendResult(**json.loads(answer))
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.communicate()
-            return self._cut_short(f"it took more than {seconds:.0f} s")
-        except (ValueError, TypeError):
-            return self._cut_short("the process that sends ended early")
+    def finish(self, seconds: float) -> SendResult:
+        """Have it send the rest and end; end it where nothing arrives any more, or it takes too long."""
+        started = time.monotonic()
+        before = -1
+        while (arrived := self._receipts()) > before and time.monotonic() - started < seconds:
+            before = arrived
+            try:
+                answer, _ = self._process.communicate(timeout=min(PATIENCE_SECONDS, seconds))
+                return SendResult(**json.loads(answer))
+            except subprocess.TimeoutExpired:
+                continue
+            except (ValueError, TypeError):
+                return self._cut_short("the process that sends ended early")
+        self._process.kill()
+        self._process.communicate()
+        return self._cut_short("it took too long")
+
+    def _receipts(self) -> int:
+        return len(read_spool(self._root / SPOOL).receipts)
 
     def _write(self, line: str) -> None:
         # A sender that died is found out at the end; the batch goes on.
@@ -250,8 +297,7 @@ class _Sender:
                 self._process.stdin.flush()
 
     def _cut_short(self, problem: str) -> SendResult:
-        root, target = self._left_from
-        content = read_spool(root / SPOOL)
+        content = read_spool(self._root / SPOOL)
         last = content.last_run()
-        known = content.receipt(target.digest, last.run) if last else None
-        return SendResult(0, len(content.pending(target.digest)), known.run_id if known else "", problem=problem)
+        known = content.receipt(self._target.digest, last.run) if last else None
+        return SendResult(0, len(content.pending(self._target.digest)), known.run_id if known else "", problem=problem)
