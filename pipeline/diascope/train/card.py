@@ -116,7 +116,8 @@ def _results_text(config: TrainConfig, scores: Sequence[TestScore]) -> str:
             "They tell whether the anatomy was learned; on real scans expect less."
         )
     lines += ["", f"| label | {' | '.join(shown)} |", "|---|" + "---|" * len(shown)]
-    for label in ["", *dict.fromkeys(score.label for score in scores)]:
+    names = list(dict.fromkeys(score.label for score in scores))
+    for label in ["", *names] if len(names) > 1 else names:
         cells = [_cell(found[label, name], scores, label, name) for name in conditions]
         lines.append(f"| {label or '**mean of the labels**'} | {' | '.join(cells)} |")
     seconds = [score.seconds for score in scores]

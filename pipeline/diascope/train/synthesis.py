@@ -27,7 +27,7 @@ ELASTIC_NODE_MM = 32.0
 BIAS_NODE_MM = 50.0
 
 # How far an image drawn near a known contrast may lie from it.
-CONTRAST_SPREAD = 0.07
+CONTRAST_SPREAD = 0.08
 
 
 @dataclass(frozen=True, slots=True, eq=False)
