@@ -35,6 +35,10 @@ def _claimed(files: Sequence[FoundFile], context: Context) -> tuple[dict[str, li
     waiting = deque(files)
     while waiting:
         file = waiting.popleft()
+        # Only DICOM headers are kept: a file whose header is known need not be opened.
+        if context.cache is not None and context.cache.get(file) is not None:
+            claimed["dicom"].append(file)
+            continue
         try:
             head = read_head(file)
         except OSError as error:

@@ -15,6 +15,7 @@ from diascope.findings import Failure
 from diascope.geometry import Space
 from diascope.identity import IdentityKey
 from diascope.io.dicom.building import PixelPlan
+from diascope.io.dicom.cached import read_known
 from diascope.io.dicom.elements import looks_like_dicom
 from diascope.io.dicom.grouping import group_headers
 from diascope.io.dicom.headers import Header, Layout
@@ -47,7 +48,8 @@ class DicomReader:
         """Read every header once, and make series of them."""
         headers: list[Header] = []
         records: list[FileRecord] = []
-        for file, found in zip(files, _read_all(files, context), strict=True):
+        headers_of = partial(_read_all, context=context)
+        for file, found in zip(files, read_known(files, context.cache, headers_of), strict=True):
             if isinstance(found, Header):
                 headers.append(found)
             elif isinstance(found, NoImage):
