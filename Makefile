@@ -17,7 +17,6 @@ VENV ?= .venv
 OUT ?= demo-out
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed-$(TORCH)
-EVERYDAY := not real and not torture and not gpu
 
 .DEFAULT_GOAL := help
 .PHONY: help install demo test lint test-real torture bench wheel clean
@@ -32,7 +31,7 @@ demo: $(INSTALLED) ## make a small cohort on the spot, run it, and leave the res
 	$(BIN)/diascope demo -o $(OUT)
 
 test: lint ## everything that must hold on any machine: style, types, floors, tests
-	$(BIN)/python -m pytest -m "$(EVERYDAY)"
+	$(BIN)/python -m pytest
 
 lint: $(INSTALLED) ## ruff, mypy --strict, import-linter
 	$(BIN)/ruff check .

@@ -17,7 +17,7 @@ NUMBER_TYPES = ("float", "int", "NDArray", "Tensor", "Triple")
 
 # The last word of a name that is one of these says what is measured, but not in what.
 QUANTITIES = re.compile(
-    "spacing|thickness|diameter|radius|distance|gap|margin|extent|area|volume|window|position|centre|origin"
+    "spacing|thickness|diameter|radius|distance|margin|extent|area|volume|window|position|centre|origin"
     "|timeout|duration|elapsed|delay|interval|age|height|weight|angle"
 )
 # Numbers in the unit of the image itself: the docstring says so.
@@ -100,15 +100,15 @@ def unitless_quantities(folder: Path) -> list[str]:
     found = []
     for path in modules(folder):
         tree = ast.parse(path.read_text(encoding="utf-8"))
-        for owner in ast.walk(tree):
-            values = _values(owner)
-            names = {_target(value) for value in values}
-            for value in values:
+        for owner in [tree, *_public(tree)]:
+            names = {_target(value) for value in _values(owner)}
+            for value in _values(owner):
                 name, annotation = _target(value), ast.unparse(value.annotation or ast.Constant(""))
                 last = name.split("_")[-1]
                 is_number = any(re.search(rf"\b{kind}\b", annotation) for kind in NUMBER_TYPES)
                 is_told = name in UNIT_OF_THE_DATA or f"{last}_unit" in names
-                if is_number and QUANTITIES.fullmatch(last) and not is_told:
+                is_picture = last == "window" and _is_array(value)  # a piece of an image
+                if is_number and QUANTITIES.fullmatch(last) and not (is_told or is_picture):
                     found.append(f"{path}:{value.lineno}: {name}: in what unit? such as {name}_mm")
     return found
 
@@ -136,14 +136,20 @@ def error_tree(module: Path) -> tuple[list[tuple[str, str, str]], list[tuple[str
 
 
 def _array_owners(tree: ast.Module) -> Iterator[tuple[ast.FunctionDef | ast.ClassDef, list[str]]]:
-    for node, parents in _with_parents(tree):
-        if not isinstance(node, ast.FunctionDef | ast.ClassDef) or any(p.name.startswith("_") for p in parents):
-            continue
-        if node.name.startswith("_") or any(isinstance(parent, ast.FunctionDef) for parent in parents):
-            continue
-        names = [_target(value) for value in _values(node) if _is_array(value)]
+    for owner in _public(tree):
+        names = [_target(value) for value in _values(owner) if _is_array(value)]
         if names:
-            yield node, names
+            yield owner, names
+
+
+def _public(tree: ast.Module) -> Iterator[ast.FunctionDef | ast.ClassDef]:
+    """Functions and classes that somebody outside the module may use; __init__ and its like are."""
+    for node, parents in _with_parents(tree):
+        if not isinstance(node, ast.FunctionDef | ast.ClassDef):
+            continue
+        is_inside_a_function = any(isinstance(parent, ast.FunctionDef) for parent in parents)
+        if not is_inside_a_function and not any(_is_private(each.name) for each in (node, *parents)):
+            yield node
 
 
 def _with_parents(
@@ -153,6 +159,10 @@ def _with_parents(
         yield child, parents
         inner = (*parents, child) if isinstance(child, ast.FunctionDef | ast.ClassDef) else parents
         yield from _with_parents(child, inner)
+
+
+def _is_private(name: str) -> bool:
+    return name.startswith("_") and not name.endswith("__")
 
 
 def _values(owner: ast.AST) -> list[ast.arg | ast.AnnAssign]:
@@ -168,8 +178,9 @@ def _is_array(value: ast.arg | ast.AnnAssign) -> bool:
     if value.annotation is None:
         return False
     annotation = ast.unparse(value.annotation)
-    is_callable = annotation.startswith(("Callable", "type["))
-    return any(kind in annotation for kind in ARRAY_TYPES) and not is_callable and not _target(value).startswith("_")
+    # Neither a function of arrays nor a table of them has one shape.
+    has_no_shape = annotation.startswith(("Callable", "type[", "dict", "Mapping"))
+    return any(kind in annotation for kind in ARRAY_TYPES) and not has_no_shape and not _target(value).startswith("_")
 
 
 def _target(value: ast.arg | ast.AnnAssign) -> str:

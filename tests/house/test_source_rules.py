@@ -80,10 +80,11 @@ def test_an_array_field_of_a_dataclass_needs_its_shape_too(tmp_path: Path) -> No
     ]
 
 
-def test_private_functions_and_functions_as_arguments_need_no_shape(tmp_path: Path) -> None:
+def test_private_functions_and_tables_and_functions_as_arguments_need_no_shape(tmp_path: Path) -> None:
     (tmp_path / "m.py").write_text(
         "def _mean(data: NDArray[np.float32]) -> float: ...\n"
         "def apply(network: Callable[[torch.Tensor], torch.Tensor]) -> None: ...\n"
+        "def load(state: Mapping[str, torch.Tensor]) -> None: ...\n"
         "class _Hidden:\n    def mean(self, data: NDArray[np.float32]) -> float: ...\n"
     )
 
@@ -99,6 +100,7 @@ def test_private_functions_and_functions_as_arguments_need_no_shape(tmp_path: Pa
         "class Settings:\n    window: tuple[float, float] = (0, 1)",
         "class Settings:\n    timeout: Annotated[float, Field(gt=0)] = 3.0",
         "def crop(volume: float) -> None: ...",
+        "class Settings:\n    def __init__(self, margin: float) -> None: ...",
     ],
 )
 def test_a_quantity_without_its_unit_is_found(tmp_path: Path, line: str) -> None:
@@ -118,7 +120,8 @@ def test_a_unit_field_speaks_for_the_volumes_beside_it_and_for_no_other_class(tm
 
 def test_a_quantity_with_its_unit_and_a_volume_that_is_an_image_pass(tmp_path: Path) -> None:
     (tmp_path / "m.py").write_text(
-        "def crop(volume: Volume, spacing_mm: float, window_hu: tuple[float, float], timeout_s: float) -> None: ..."
+        "def crop(volume: Volume, spacing_mm: float, window_hu: tuple[float, float], timeout_s: float) -> None: ...\n"
+        "def cut(window: NDArray[np.float32]) -> None: ...\n"
     )
 
     assert rules.unitless_quantities(tmp_path) == []
