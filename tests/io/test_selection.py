@@ -285,6 +285,15 @@ def test_a_nifti_that_states_nothing_passes_every_rule_about_headers() -> None:
     assert ids(choose("flair", "grid", rule(FLAIR), [nifti])) == ["img-1"]
 
 
+def test_the_suffix_of_a_bids_file_is_a_description() -> None:
+    facts = [ImageFacts(modality="MR", extra=(("bids_suffix", suffix),)) for suffix in ("T1w", "FLAIR")]
+    study = [
+        Series("case-1", f"img-{n}", "nifti", (Path("x"),), one, space=grid(24, 5.0)) for n, one in enumerate(facts)
+    ]
+
+    assert ids(choose("flair", "grid", rule(FLAIR), study)) == ["img-1"]
+
+
 def test_the_name_of_a_file_can_be_asked_for() -> None:
     flair = Series("case-1", "img-1", "nifti", (Path("a/flair.nii.gz"),), ImageFacts(), space=grid(24, 5.0))
     tumour = dataclasses.replace(flair, image_id="img-2", files=(Path("flair/tumour.nii.gz"),))

@@ -94,6 +94,7 @@ def with_origin(facts: ImageFacts, origin: Origin | None, key: IdentityKey) -> I
         ("ethnic_group", ("ethnic_group", "ethnicity"), str.lower),
         ("manufacturer", ("manufacturer",), manufacturer_of),
         ("modality", ("modality",), str.upper),
+        ("view", ("view",), str.upper),
     ):
         for name in names:
             if name in table and (value := read(table.pop(name))) is not None:

@@ -19,7 +19,7 @@ from diascope.io.series import Series
 
 # What a technologist typed to name the series. The study's description is not among
 # them: it names every series of the study alike.
-DESCRIPTION_KEYS = ("series_description", "protocol_name", "sequence_name", "suffix")
+DESCRIPTION_KEYS = ("series_description", "protocol_name", "sequence_name", "bids_suffix")
 
 Plane = Literal["axial", "coronal", "sagittal", "oblique"]
 Order = Literal["thinner_slices", "thicker_slices", "more_slices", "fewer_slices", "no_contrast", "contrast", "later"]
@@ -215,7 +215,7 @@ def _misfit(series: Series, need: Need, rule: SelectRule) -> str:
 def _criteria_misfit(series: Series, criteria: Criteria) -> str:
     """Say in one sentence what is wrong, or nothing."""
     for name in criteria.required:
-        if series.facts.modality and not _STATED[name](series):
+        if series.reader == "dicom" and not _STATED[name](series):
             return f"{_words(name)} is not stated"
     for name in ("modality", "body_part", "plane", "view"):
         value, wanted = getattr(series.facts, name), getattr(criteria, name)
@@ -330,7 +330,8 @@ def _is_stated(measure: Callable[[Series], float | None]) -> Callable[[Series], 
 
 
 def _descriptions(series: Series) -> list[str]:
-    return [series.selection[key] for key in DESCRIPTION_KEYS if series.selection.get(key)]
+    texts = {**dict(series.facts.extra), **series.selection}
+    return [texts[key] for key in DESCRIPTION_KEYS if texts.get(key)]
 
 
 _NEED_NAMES: Mapping[Need, str] = {"grid": "a place in the patient", "pixels": "a pixel spacing", "index": "nothing"}
