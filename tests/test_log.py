@@ -118,6 +118,12 @@ def test_a_path_between_quotes_may_hold_anything() -> None:
     assert Redactor().redact('"../Müller, Anna/x.dcm" is empty') == f"{MASK} is empty"
 
 
+def test_a_url_of_a_file_is_a_path() -> None:
+    assert Redactor().redact("file:///data/anna/x.dcm and sqlite:////data/anna/y.db") == (
+        f"file://{MASK} and sqlite:///{MASK}"
+    )
+
+
 def test_a_name_in_the_header_form_is_masked_although_nobody_registered_it() -> None:
     assert Redactor().redact("patient Müller^Anna^Maria^^Dr. is") == f"patient {MASK}. is"
 

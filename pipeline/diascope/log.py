@@ -29,10 +29,11 @@ _DATE = re.compile(
 )
 # A DICOM person name (VR PN): family^given; not 10^5.
 _PERSON = re.compile(r"[^\W\d_][\w'-]*(?:\^+[\w'-]*[^\W\d_])+\^*")
-# An absolute path; its folders may have spaces in their names, and so may a file with a suffix.
+# An absolute path, also in a URL without a host. Its folders may have spaces in their names,
+# and so may a file with a suffix.
 _NAME = r"[^\s/\\'\":,;()]+"
 _PATH = re.compile(
-    rf"(?<![\w:/.#])(?:~|[A-Za-z]:)?[/\\](?:{_NAME}(?: {_NAME}){{0,3}}[/\\])+"
+    rf"(?:(?<![\w:/.#])|(?<=:///)|(?<=://)(?=/))(?:~|[A-Za-z]:)?[/\\](?:{_NAME}(?: {_NAME}){{0,3}}[/\\])+"
     rf"(?:{_NAME}(?: {_NAME}){{0,3}}\.[A-Za-z]{{2,4}}\b|(?:{_NAME})?)"
 )
 # Between quotes a path may hold anything.
