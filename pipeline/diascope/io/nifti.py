@@ -15,6 +15,7 @@ import nibabel
 import numpy as np
 from isal import igzip, isal_zlib
 from nibabel.spatialimages import HeaderDataError
+from nibabel.wrapstruct import WrapStructError
 from numpy.typing import NDArray
 
 from diascope.errors import InputError, UnsupportedInput
@@ -31,7 +32,7 @@ MAGIC_AT = {348: 344, 540: 4}
 # What nibabel raises on headers of random bytes.
 MALFORMED: tuple[Any, ...] = (
     HeaderDataError, ValueError, OverflowError, KeyError, TypeError, EOFError, OSError, MemoryError,
-    zlib.error, isal_zlib.error,
+    WrapStructError, zlib.error, isal_zlib.error,
 )  # fmt: skip
 
 # sform and qform that differ by more than this at a corner are told, not averaged.

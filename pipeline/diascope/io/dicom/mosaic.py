@@ -4,15 +4,14 @@ import math
 from dataclasses import replace
 
 import numpy as np
-from pydicom import dcmread
 
 from diascope.errors import InputError
 from diascope.io.dicom import values
 from diascope.io.dicom.csa import read_csa
+from diascope.io.dicom.dataset import MALFORMED, read_dataset, without_warnings
 from diascope.io.dicom.elements import Elements
 from diascope.io.dicom.headers import Frame, Header, Vector
 from diascope.io.dicom.ordering import normal_of
-from diascope.io.dicom.pixels import MALFORMED
 from diascope.io.dicom.vendor import SIEMENS, SIEMENS_CSA, UIH
 
 
@@ -103,10 +102,12 @@ def _siemens_positions(
 def _uih_positions(header: Header) -> list[Vector]:
     """Read the position of each tile from the sequence of virtual frames."""
     try:
-        block = dcmread(header.file.path, stop_before_pixels=True, force=True).private_block(*UIH)
-        items = block[0x51].value
-        positions = [_vector(np.array(item.ImagePositionPatient, dtype=np.float64)) for item in items]
-        count = int(values.parsed_numbers(str(block[0x50].value).encode())[0])
+        with without_warnings():
+            dataset = read_dataset(header.file.path, header.layout.transfer_syntax, with_pixels=False)
+            block = dataset.private_block(*UIH)
+            items = block[0x51].value
+            positions = [_vector(np.array(item.ImagePositionPatient, dtype=np.float64)) for item in items]
+            count = int(values.parsed_numbers(str(block[0x50].value).encode())[0])
     except MALFORMED:
         positions, count = [], 0
     if not positions or len(positions) != count:

@@ -5,12 +5,12 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
-from pydicom import Dataset, dcmread
+from pydicom import Dataset
 
 from diascope.errors import InputError
+from diascope.io.dicom.dataset import MALFORMED, read_dataset, without_warnings
 from diascope.io.dicom.headers import Frame, Header, Orientation, Vector
 from diascope.io.dicom.ordering import normal_of
-from diascope.io.dicom.pixels import MALFORMED
 
 _STACK_ID, _IN_STACK_POSITION, _POSITION = 0x00209056, 0x00209057, 0x00200032
 
@@ -26,8 +26,9 @@ def expanded(header: Header, count: int) -> Header:
         InputError: The frames do not have one description each.
     """
     try:
-        dataset = dcmread(header.file.path, stop_before_pixels=True, force=True)
-        frames = tuple(_frames(dataset, header.frames[0], count))
+        dataset = read_dataset(header.file.path, header.layout.transfer_syntax, with_pixels=False)
+        with without_warnings():
+            frames = tuple(_frames(dataset, header.frames[0], count))
     except MALFORMED as error:
         raise InputError(
             f"the description of its frames is broken: {type(error).__name__}", code="bad_frames"

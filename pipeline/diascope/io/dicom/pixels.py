@@ -1,33 +1,28 @@
 """Stored numbers of one frame, whatever they are packed in."""
 
-import struct
-import warnings
-import zlib
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from pydicom import Dataset, dcmread
-from pydicom.errors import InvalidDicomError
+from pydicom import Dataset
+from pydicom.encaps import get_frame
 from pydicom.pixels import get_decoder
-from pydicom.uid import UID, JPEGExtended12Bit
+from pydicom.uid import UID, JPEGExtended12Bit, JPEGLossless, JPEGLosslessSV1
 
 from diascope.errors import InputError
+from diascope.io.dicom.dataset import MALFORMED, read_dataset, uid_of, without_warnings
 from diascope.io.dicom.elements import EXPLICIT_LITTLE, IMPLICIT_LITTLE
 from diascope.io.dicom.headers import Layout
+from diascope.io.dicom.jpeg import check_jpeg
 
 NATIVE_LITTLE = frozenset({IMPLICIT_LITTLE, EXPLICIT_LITTLE})
 
-# What pydicom and the codecs below it raise on broken files.
-MALFORMED = (
-    InvalidDicomError, ValueError, KeyError, TypeError, AttributeError, IndexError, OverflowError, EOFError, OSError,
-    RuntimeError, NotImplementedError, RecursionError, MemoryError, AssertionError, struct.error, zlib.error,
-)  # fmt: skip
-
-# Openjpeg before the others: it is the one that knows every kind of JPEG 2000.
-_PREFERRED = ("pylibjpeg", "pyjpegls", "gdcm", "pydicom", "pillow")
+# Each packing by the codec that takes broken streams as an error. GDCM ends the process on
+# some, and is used for lossless JPEG only, which no other one reads, after a look at the stream.
+_PLUGINS = ("pylibjpeg", "pyjpegls", "pydicom", "pillow")
+_LOSSLESS_JPEG = frozenset({JPEGLossless, JPEGLosslessSV1})
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +54,8 @@ def has_decoder(layout: Layout) -> bool:
     if layout.transfer_syntax == JPEGExtended12Bit and layout.bits_stored > 8:
         return False
     try:
-        return bool(get_decoder(UID(layout.transfer_syntax)).is_available)
+        with without_warnings():
+            return bool(get_decoder(layout.transfer_syntax).is_available)
     except NotImplementedError:
         return False
 
@@ -89,9 +85,7 @@ class FrameReader:
         if is_plain(layout):
             return unpacked(self._native(pick, layout), layout)
         try:
-            with warnings.catch_warnings():
-                # The file's faults have been judged from its header; the decoder's are its errors.
-                warnings.simplefilter("ignore")
+            with without_warnings():
                 return self._decoded(pick, layout)
         except MALFORMED as error:
             raise InputError(
@@ -107,13 +101,8 @@ class FrameReader:
             InputError: It cannot be read.
         """
         if self._dataset is None or self._dataset[0] != pick.file:
-            layout = self._layouts[pick.layout]
-            try:
-                dataset = dcmread(self._files[pick.file], force=True)
-            except MALFORMED as error:
-                raise InputError(f"a file cannot be read: {type(error).__name__}", code="corrupt") from None
-            if "TransferSyntaxUID" not in dataset.file_meta:
-                dataset.file_meta.TransferSyntaxUID = UID(layout.transfer_syntax)
+            syntax = self._layouts[pick.layout].transfer_syntax
+            dataset = read_dataset(self._files[pick.file], syntax, with_pixels=True)
             self._dataset = pick.file, dataset
         return self._dataset[1]
 
@@ -139,7 +128,7 @@ class FrameReader:
 
     def _decoded(self, pick: Pick, layout: Layout) -> NDArray[Any]:
         dataset = self.dataset(pick)
-        syntax = UID(layout.transfer_syntax)
+        syntax = uid_of(layout.transfer_syntax)
         array = _from_any_plugin(dataset, syntax, pick.frame, raw=layout.samples == 1)
         array = array.astype(array.dtype.newbyteorder("="), copy=False)
         if layout.samples == 1 and not syntax.is_encapsulated and not layout.is_float:
@@ -162,12 +151,23 @@ def _from_any_plugin(dataset: Dataset, syntax: UID, frame: int, *, raw: bool) ->
     decoder = get_decoder(syntax)
     if not syntax.is_encapsulated:
         return np.asarray(decoder.as_array(dataset, index=frame, raw=raw)[0])
-    problem: BaseException = RuntimeError("no decoder")
-    for plugin in (name for name in _PREFERRED if name in decoder.available_plugins):
+    plugins: tuple[str, ...] = _PLUGINS
+    if syntax in _LOSSLESS_JPEG:
+        check_jpeg(
+            get_frame(dataset.PixelData, frame, number_of_frames=int(dataset.get("NumberOfFrames") or 1)), dataset
+        )
+        plugins = ("gdcm",)
+    problem: Exception = RuntimeError("no decoder")
+    for plugin in (name for name in plugins if name in decoder.available_plugins):
         try:
             return np.asarray(decoder.as_array(dataset, index=frame, raw=raw, decoding_plugin=plugin)[0])
         except MALFORMED as error:
             problem = error
+        except BaseException as error:
+            # A Rust codec (RLE) ends in a panic, which is no Exception (pyo3, PanicException).
+            if type(error).__name__ != "PanicException":
+                raise
+            problem = RuntimeError("the decoder panicked")
     raise problem
 
 

@@ -9,8 +9,9 @@ from pydicom import Dataset
 from pydicom.pixels import apply_color_lut, apply_modality_lut
 
 from diascope.errors import InputError
+from diascope.io.dicom.dataset import MALFORMED, without_warnings
 from diascope.io.dicom.headers import Layout
-from diascope.io.dicom.pixels import MALFORMED, Pick
+from diascope.io.dicom.pixels import Pick
 
 _INTEGERS = (np.uint8, np.int16, np.uint16, np.int32, np.uint32)
 
@@ -75,7 +76,8 @@ def through_lut(stored: NDArray[Any], dataset: Dataset) -> NDArray[np.float32]:
         InputError: The table in the header is broken.
     """
     try:
-        return cast("NDArray[np.float32]", apply_modality_lut(stored, dataset).astype(np.float32))
+        with without_warnings():
+            return cast("NDArray[np.float32]", apply_modality_lut(stored, dataset).astype(np.float32))
     except MALFORMED as error:
         raise InputError(f"the modality LUT is broken: {type(error).__name__}", code="broken_lut") from None
 
@@ -95,7 +97,8 @@ def coloured(stored: NDArray[Any], dataset: Dataset) -> NDArray[np.uint8]:
     """
     if stored.ndim == 2:
         try:
-            stored = apply_color_lut(stored, dataset)
+            with without_warnings():
+                stored = apply_color_lut(stored, dataset)
         except MALFORMED as error:
             raise InputError(f"the colour palette is broken: {type(error).__name__}", code="broken_palette") from None
     if stored.dtype == np.uint8:
@@ -107,7 +110,8 @@ def coloured(stored: NDArray[Any], dataset: Dataset) -> NDArray[np.uint8]:
 def window_of_lut(dataset: Dataset) -> tuple[float, float] | None:
     """Read a VOI LUT as the (centre, width) of the numbers it spreads out."""
     try:
-        entries, first, _ = dataset.VOILUTSequence[0].LUTDescriptor
+        with without_warnings():
+            entries, first, _ = dataset.VOILUTSequence[0].LUTDescriptor
     except (AttributeError, IndexError, KeyError, TypeError, ValueError):
         return None
     count = int(entries) or 1 << 16

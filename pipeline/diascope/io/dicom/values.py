@@ -2,10 +2,10 @@
 
 import math
 import struct
-import warnings
 
 from pydicom.charset import convert_encodings, decode_bytes
 
+from diascope.io.dicom.dataset import without_warnings
 from diascope.io.dicom.elements import Elements
 from diascope.io.dicom.headers import Vector
 
@@ -23,9 +23,8 @@ def decoded(raw: bytes, found: Elements) -> str:
     if raw.isascii():
         return raw.decode("ascii")
     named = found.values.get(0x00080005, b"").decode("ascii", "replace").split("\\")
-    with warnings.catch_warnings():
-        # An unknown character set is the file's fault and is answered by replacement.
-        warnings.simplefilter("ignore")
+    # An unknown character set is answered by replacement.
+    with without_warnings():
         try:
             encodings = convert_encodings([name.strip() for name in named])
             return str(decode_bytes(raw, encodings, _DELIMITERS))
