@@ -150,6 +150,9 @@ class SynthesisSettings(Settings):
     gamma: NonNegativeFloat = 0.4
     """Standard deviation of the logarithm of gamma."""
 
+    ramp_images: NonNegativeInt = 0
+    """Images over which the settings rise from easy to those above; 0 begins with all of it."""
+
 
 class SliceSettings(Settings):
     """Slices with their neighbours as channels (2.5-D), from volumes and masks."""

@@ -81,6 +81,26 @@ def draw_contrast(
     return SyntheticImage((image / image.max())[None], torch.from_numpy(table.target.astype(np.uint8))[index][None])
 
 
+def eased(settings: SynthesisSettings, number: int) -> SynthesisSettings:
+    """Make the generator milder for the first images of a training; `number` counts them.
+
+    Early images are whole heads in the middle of the window, of known contrast and
+    thin slices; the anatomy is learned first and the variety after it.
+    """
+    if number >= settings.ramp_images:
+        return settings
+    part = number / settings.ramp_images
+    return settings.model_copy(
+        update={
+            "offset_mm": settings.offset_mm * (0.4 + 0.6 * part),
+            "far_fraction": settings.far_fraction * part,
+            "stripped_fraction": settings.stripped_fraction * part,
+            "contrast_fraction": 1 - (1 - settings.contrast_fraction) * part if settings.contrasts else 0.0,
+            "thickest_mm": settings.spacing_mm + (settings.thickest_mm - settings.spacing_mm) * part,
+        }
+    )
+
+
 def _sampling_points(
     source: LabelMap, settings: SynthesisSettings, rng: np.random.Generator, noise: torch.Generator
 ) -> tuple[Tensor, Tensor]:
