@@ -11,7 +11,7 @@ from diascope.config import settings_hash
 from diascope.evaluation.audit.confounding import Stratified, stratified
 from diascope.evaluation.audit.gaps import Comparing, compare_all, patients_behind
 from diascope.evaluation.audit.gate import rulings_of, verdict_of
-from diascope.evaluation.audit.group_metrics import curve_metrics, prevalence_matched, ratio_metrics
+from diascope.evaluation.audit.group_metrics import calibration_points, curve_metrics, prevalence_matched, ratio_metrics
 from diascope.evaluation.audit.groups import Attribute
 from diascope.evaluation.audit.measures import Measure, pick
 from diascope.evaluation.audit.result import AuditResult, Comparison, Group, Registration
@@ -67,7 +67,8 @@ def audit(
         *(group for one in table.attributes for group in _groups(table, one, primary, settings, rng)),
         *(group for one in table.intersections for group in _groups(table, one, primary, settings, None)),
     )
-    rulings = rulings_of(singles, groups, settings)
+    confounding = _confounding(table, singles, primary, settings)
+    rulings = rulings_of(singles, groups, confounding, settings)
     everyone = np.arange(table.rows)
     overall = {**ratio_metrics(table.measures, everyone, table.patient), **curve_metrics(table, everyone, rng)}
     return AuditResult(
@@ -85,7 +86,7 @@ def audit(
         groups=groups,
         comparisons=(*singles, *pairs),
         equalised_odds=_equalised_odds(table, singles, settings),
-        confounding=_confounding(table, singles, primary, settings),
+        confounding=confounding,
         rulings=rulings,
         verdict=verdict_of(rulings),
         registration=registration,
@@ -126,6 +127,7 @@ def _groups(
                 metrics=metrics,
                 is_sufficient={name: n >= settings.smallest_group for name, n in counts.items()},
                 prevalence_matched=matched,
+                calibration=() if rng is None else calibration_points(table, rows),
             )
         )
     return found

@@ -27,8 +27,8 @@ from diascope.evaluation.proportions import Z
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
-# The smallest p value of n deals is 1 / (n + 1); a quarter of what the first step of Holm asks.
-DEALS_PER_TEST = 4
+# The smallest p value of n deals is 1 / (n + 1): a twentieth of what the first step of Holm asks.
+DEALS_PER_TEST = 20
 
 # Intersections are many and exploratory: fewer deals tell enough.
 EXPLORATORY_ROUNDS = 200

@@ -1,7 +1,9 @@
 """The gate: thresholds that were set before, and a verdict that is honest about power."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
+from diascope.evaluation.audit.confounding import Stratified
 from diascope.evaluation.audit.groups import MISSING
 from diascope.evaluation.audit.result import Comparison, Group, GroupGap, Ruling, Verdict
 from diascope.evaluation.audit.settings import AuditSettings
@@ -11,13 +13,17 @@ FEW_MISSING = 0.05
 
 
 def rulings_of(
-    comparisons: Sequence[Comparison], groups: Sequence[Group], settings: AuditSettings
+    comparisons: Sequence[Comparison],
+    groups: Sequence[Group],
+    confounding: Sequence[Stratified],
+    settings: AuditSettings,
 ) -> tuple[Ruling, ...]:
     """Rule on every threshold of the gate, attribute by attribute.
 
     Args:
         comparisons: Of single attributes; intersections are not ruled on.
         groups: Of the same attributes.
+        confounding: Gaps again within strata: a ruling that fails names what explains it.
         settings: Of the audit.
     """
     gated = settings.gate.groups or settings.groups
@@ -27,7 +33,8 @@ def rulings_of(
             continue
         of_attribute = [group for group in groups if group.attribute == one.attribute]
         if (limit := settings.gate.max_gap.get(one.metric)) is not None:
-            rulings.append(_gap_ruling(one, of_attribute, limit, settings.alpha))
+            ruling = _gap_ruling(one, of_attribute, limit, settings.alpha)
+            rulings.append(_with_explanation(ruling, confounding) if ruling.verdict == "fail" else ruling)
         if (least := settings.gate.min_value.get(one.metric)) is not None:
             rulings.append(_value_ruling(one, of_attribute, least, settings))
     return tuple(rulings)
@@ -39,6 +46,18 @@ def verdict_of(rulings: Sequence[Ruling]) -> Verdict:
     if "fail" in given:
         return "fail"
     return "insufficient" if "insufficient" in given or not given else "pass"
+
+
+def _with_explanation(ruling: Ruling, confounding: Sequence[Stratified]) -> Ruling:
+    # The group is worse off all the same: what explains a gap does not lift the verdict.
+    by = [
+        one.by
+        for one in confounding
+        if (one.attribute, one.metric) == (ruling.attribute, ruling.metric) and one.reading == "explains"
+    ]
+    if not by:
+        return ruling
+    return replace(ruling, reason=f"{ruling.reason}; {' and '.join(by)} explains it: within its groups the gap is gone")
 
 
 def _gap_ruling(one: Comparison, groups: Sequence[Group], limit: float, alpha: float) -> Ruling:

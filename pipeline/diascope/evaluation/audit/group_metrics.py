@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from diascope.evaluation.audit.measures import Measure
 from diascope.evaluation.audit.table import AuditTable
 from diascope.evaluation.bootstrap import Estimate, resample
-from diascope.evaluation.calibration import ece_estimate, slope_and_intercept
+from diascope.evaluation.calibration import ece_estimate, reliability, slope_and_intercept
 from diascope.evaluation.curves import auc_estimate, average_precision_estimate
 from diascope.evaluation.froc import summarise_detection
 from diascope.evaluation.proportions import average_estimate, share_estimate
@@ -18,6 +18,10 @@ Ints = NDArray[np.int64]
 
 # Curves of each group are drawn anew so often: their intervals are for the eye.
 CURVE_ROUNDS = 200
+
+# Tenths are what an eye can follow; a point of fewer rows says nothing, and might say who.
+CALIBRATION_BINS = 10
+FEWEST_IN_BIN = 10
 
 
 def ratio_metrics(measures: tuple[Measure, ...], rows: Ints, patient: Ints) -> dict[str, Estimate]:
@@ -85,3 +89,12 @@ def prevalence_matched(table: AuditTable, rows: Ints, threshold: float) -> Mappi
     if not called.all():
         found["npv"] = float(np.average(~positive[~called], weights=weight[~called]))
     return found
+
+
+def calibration_points(table: AuditTable, rows: Ints) -> tuple[tuple[float, float, int], ...]:
+    """Give what a calibration plot shows: mean score, share of positives, rows."""
+    if table.positive is None or table.score is None:
+        return ()
+    found = reliability(table.positive[rows], table.score[rows], CALIBRATION_BINS)
+    points = zip(found.mean_score.tolist(), found.share_positive.tolist(), found.n.tolist(), strict=True)
+    return tuple((promised, came, n) for promised, came, n in points if n >= FEWEST_IN_BIN)

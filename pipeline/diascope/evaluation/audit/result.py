@@ -29,6 +29,8 @@ class Group:
         is_sufficient: Whether enough patients are behind each primary metric.
         prevalence_matched: Metrics that depend on the prevalence, again at the
             prevalence of the whole.
+        calibration: Of a classification: mean score, share of positives and rows of
+            each bin that holds enough rows.
     """
 
     attribute: str
@@ -39,6 +41,7 @@ class Group:
     metrics: Mapping[str, Estimate]
     is_sufficient: Mapping[str, bool]
     prevalence_matched: Mapping[str, float]
+    calibration: tuple[tuple[float, float, int], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -49,6 +49,19 @@ class Join(Settings):
     """Column that both tables have."""
 
 
+class Masks(Settings):
+    """Where the true outlines lie, if the predictions are a folder of label maps."""
+
+    truth: str
+    """A folder whose files have the names of the predicted ones."""
+
+    labels: dict[int, str]
+    """Name of each value, in both folders."""
+
+    tolerance: Annotated[float, Field(gt=0)] | None = None
+    """Of the surface Dice, in mm (in voxels without spacing)."""
+
+
 class Gate(Settings):
     """What must hold; each threshold by the name of a primary metric."""
 
@@ -106,6 +119,9 @@ class AuditSettings(Settings):
 
     join: Join | None = None
     """A clinical table to join."""
+
+    masks: Masks | None = None
+    """Only for two folders of label maps."""
 
     gate: Gate = Gate()
     """Thresholds of the verdict; without any there is no verdict but `insufficient`."""

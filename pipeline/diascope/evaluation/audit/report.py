@@ -1,0 +1,108 @@
+"""audit.html: one file without anything from outside; page one in plain words, then figures and tables."""
+
+from collections.abc import Mapping, Sequence
+from importlib import resources
+from typing import Any
+
+import jinja2
+from markupsafe import Markup
+
+from diascope import __version__
+from diascope.evaluation.audit import figures, words
+from diascope.evaluation.audit.checklist import checklist
+from diascope.evaluation.audit.publish import SUPPRESSED
+from diascope.evaluation.audit.result import AuditResult, Comparison, Group
+from diascope.evaluation.bootstrap import Estimate
+
+# More intersections than this are a table, not a page.
+INTERSECTIONS_SHOWN = 20
+
+
+def audit_html(result: AuditResult) -> str:
+    """Write the report."""
+    environment = jinja2.Environment(
+        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    environment.filters.update(figure=_figure, inline=str, three=_three, p=_p)
+    source = resources.files("diascope.evaluation.audit").joinpath("audit.html.j2").read_text(encoding="utf-8")
+    return environment.from_string(source).render(_context(result))
+
+
+def _context(result: AuditResult) -> dict[str, Any]:
+    singles = [one for one in result.comparisons if not one.is_exploratory]
+    primary = list(dict.fromkeys(one.metric for one in singles))
+    attributes = list(dict.fromkeys(one.attribute for one in singles))
+    return {
+        "result": result,
+        "headline": words.headline(result),
+        "subject": words.subject(result),
+        "overall_words": words.overall(result),
+        "findings": words.findings(result),
+        "not_judged": words.not_judged(result),
+        "limits": words.LIMITS_OF_AUDITS,
+        "primary": primary,
+        "singles": singles,
+        "attributes": attributes,
+        "tables": {
+            name: _table([g for g in result.groups if g.attribute == name], result) for name in _all_attributes(result)
+        },
+        "forests": {name: figures.forest_plot(result, name) for name in primary},
+        "curves": _curves(result, attributes),
+        "explanations": [(one, words.explanation(one)) for one in result.confounding],
+        "intersections": _widest([one for one in result.comparisons if one.is_exploratory]),
+        "checklist": checklist(result),
+        "version": __version__,
+    }
+
+
+def _all_attributes(result: AuditResult) -> list[str]:
+    exploratory = {one.attribute for one in result.comparisons if one.is_exploratory}
+    return [name for name in dict.fromkeys(group.attribute for group in result.groups) if name not in exploratory]
+
+
+def _table(groups: Sequence[Group], result: AuditResult) -> Mapping[str, Any]:
+    # The overall column first, so that a reader always has something to compare with.
+    names = [name for name in groups[0].metrics if any(group.metrics[name].value is not None for group in groups)]
+    rows = [(name, [result.overall[name], *(group.metrics[name] for group in groups)]) for name in names]
+    matched = [
+        (name, [group.prevalence_matched.get(name) for group in groups])
+        for name in ("ppv", "npv", "selection_rate", "brier")
+    ]
+    return {
+        "groups": groups,
+        "rows": rows,
+        "matched": matched if any(group.prevalence_matched for group in groups) else [],
+    }
+
+
+def _curves(result: AuditResult, attributes: Sequence[str]) -> Mapping[str, str]:
+    if result.task == "classification":
+        return {name: figures.calibration_plot(result, name) for name in attributes}
+    if result.task == "detection":
+        return {name: figures.froc_plot(result, name) for name in attributes}
+    return {}
+
+
+def _widest(pairs: Sequence[Comparison]) -> list[Comparison]:
+    tested = [one for one in pairs if one.p is not None]
+    return sorted(tested, key=lambda one: (one.p_bh or 1.0, -(one.range.value or 0.0)))[:INTERSECTIONS_SHOWN]
+
+
+def _figure(found: Estimate) -> Markup:
+    # The interval below the value: a table of eight groups fits on A4.
+    if found.value is None:
+        return Markup('<span class="quiet">{}</span>').format("–" if found.reason == SUPPRESSED else found.reason)
+    value = Markup("{}").format(f"{found.value:.3f}")
+    if found.low is None or found.high is None:
+        return value
+    return value + Markup('<br><span class="quiet">{} to {}</span>').format(f"{found.low:.3f}", f"{found.high:.3f}")
+
+
+def _three(value: float | None) -> str:
+    return "–" if value is None else f"{value:.3f}"
+
+
+def _p(value: float | None) -> str:
+    if value is None:
+        return "–"
+    return "<0.001" if value < 0.001 else f"{value:.3f}"

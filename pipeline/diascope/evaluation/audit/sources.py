@@ -1,0 +1,97 @@
+"""Where an audit's table comes from: an output folder, a csv, or two folders of label maps."""
+
+import hashlib
+from dataclasses import asdict
+from pathlib import Path
+
+import pandas as pd
+
+from diascope.errors import ConfigError, InputError
+from diascope.evaluation.audit.settings import AuditSettings, Masks, Task
+from diascope.evaluation.audit.table import read_table
+from diascope.evaluation.segmentation import compare_masks
+from diascope.io.labels.nifti_map import read_nifti_map
+from diascope.io.labels.placing import place_on
+from diascope.io.outfolder import file_digest
+
+TABLE_OF: dict[Task, str] = {
+    "classification": "classification.csv",
+    "segmentation": "segmentation.csv",
+    "detection": "lesions.csv",
+}
+"""What `diascope evaluate` writes for each task."""
+
+
+def table_of(source: Path, settings: AuditSettings, beside: Path) -> tuple[pd.DataFrame, str]:
+    """Read what is to be audited.
+
+    Args:
+        source: A csv, an output folder that was evaluated, or a folder of label maps.
+        settings: Of the audit.
+        beside: Folder that paths in the settings are relative to.
+
+    Returns:
+        The table, and the SHA-256 of what it came from.
+
+    Raises:
+        InputError: There is nothing to audit, or it cannot be read.
+    """
+    if source.is_file():
+        return read_table(source), file_digest(source)
+    if settings.masks is not None:
+        return masks_table(source, _beside(settings.masks.truth, beside), settings.masks), _names_digest(source)
+    table = source / "evaluation" / TABLE_OF[settings.task]
+    if not table.is_file():
+        raise InputError(
+            f"the output folder holds no evaluated {settings.task}",
+            hint="run diascope evaluate OUT --truth MANIFEST first",
+            code="not_evaluated",
+        )
+    return read_table(table), file_digest(table)
+
+
+def clinical_table(settings: AuditSettings, beside: Path) -> pd.DataFrame | None:
+    """Read the clinical table that the plan joins; None if it names none."""
+    return read_table(_beside(settings.join.file, beside)) if settings.join else None
+
+
+def masks_table(predicted: Path, truth: Path, masks: Masks) -> pd.DataFrame:
+    """Compare two folders of label maps, file by file.
+
+    Names must agree; an empty label map is a prediction, an absent file is an error.
+
+    Raises:
+        InputError: A file has no partner in the other folder, or there is none at all.
+    """
+    names = sorted(path.name for path in truth.iterdir() if path.is_file()) if truth.is_dir() else []
+    if not names:
+        raise InputError("the folder of true label maps is empty", code="empty_table")
+    if extra := sorted({path.name for path in predicted.iterdir() if path.is_file()} - set(names)):
+        raise InputError(f"{len(extra)} predicted label maps have no truth of the same name", code="unmatched_truth")
+    rows = []
+    for name in names:
+        there = read_nifti_map(truth / name, masks.labels)
+        if not (predicted / name).is_file():
+            raise InputError(
+                f"{sum(not (predicted / one).is_file() for one in names)} of {len(names)} truths have no prediction",
+                hint="give an empty label map where nothing was drawn",
+                code="no_result",
+            )
+        drawn = place_on(read_nifti_map(predicted / name, masks.labels), there.space)
+        for score in compare_masks(drawn, there, tolerance=masks.tolerance):
+            rows.append({"case_id": name.split(".")[0], **asdict(score)})
+    return pd.DataFrame(rows)
+
+
+def _beside(name: str, folder: Path) -> Path:
+    for path in (folder / name, Path(name)):
+        if path.exists():
+            return path
+    raise ConfigError(
+        f"the config names {Path(name).name}, which is not there", hint="paths are relative to the config"
+    )
+
+
+def _names_digest(folder: Path) -> str:
+    every = sorted((path.name, file_digest(path)) for path in folder.iterdir() if path.is_file())
+    return hashlib.sha256(repr(every).encode()).hexdigest()

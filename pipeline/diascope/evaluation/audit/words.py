@@ -1,0 +1,149 @@
+"""What an audit found, in words that an ethics board reads without a statistician."""
+
+from collections.abc import Iterator, Sequence
+
+from diascope.evaluation.audit.confounding import Stratified
+from diascope.evaluation.audit.result import AuditResult, Comparison, GroupGap
+from diascope.evaluation.bootstrap import Estimate
+
+HEADLINE = {
+    "pass": "No group is worse off than the limits allow, and the data suffice to say so.",
+    "fail": "At least one group is worse off than the limits allow.",
+    "insufficient": "The data do not suffice to say whether any group is worse off than the limits allow.",
+}
+
+NO_LIMITS = "No limits were set, so there is nothing to pass or fail; the differences are listed below."
+
+LIMITS_OF_AUDITS = (
+    "An audit sees the labels it is given. If a group's truth was drawn or diagnosed differently, its figures are off"
+    " by that, and no test can tell (Bernhardt, Jones and Glocker, Nature Medicine 2022).",
+    "A difference says that something is wrong, not what. Groups differ in scanner, disease and care; where another"
+    " attribute explains a difference the report says so, but only for attributes it was given.",
+    "A network that is fair here need not be fair elsewhere (Yang et al., Nature Medicine 2024): audit it again where"
+    " it is used.",
+    "This software is not a medical device, and a passed audit is no approval.",
+)
+
+
+def headline(result: AuditResult) -> str:
+    """Say the verdict in a sentence."""
+    return HEADLINE[result.verdict] if result.rulings else NO_LIMITS
+
+
+def subject(result: AuditResult) -> str:
+    """Say what was looked at."""
+    what = {"classification": "predictions", "segmentation": "outlines", "detection": "scans"}[result.task]
+    attributes = dict.fromkeys(one.attribute for one in result.comparisons if not one.is_exploratory)
+    made_up = " The data are simulated." if result.is_simulated else ""
+    operating = "" if result.task == "segmentation" else f" at the operating point {result.threshold:g}"
+    compared = f", compared by {_listed(list(attributes))}" if attributes else ""
+    return f"{result.rows:,} {what} of {result.patients:,} patients{operating}{compared}.{made_up}"
+
+
+def findings(result: AuditResult) -> tuple[str, ...]:
+    """Say which differences are beyond chance, the widest first."""
+    alpha = float(result.settings["alpha"])
+    real = [one for one in _singles(result) if one.p_holm is not None and one.p_holm < alpha]
+    real.sort(key=lambda one: -abs((one.of_worst() or _NOBODY).gap or 0.0))
+    said = tuple(_difference(one, result) for one in real)
+    if said:
+        return said
+    return ("No difference between groups is larger than chance makes it, as far as these data can tell.",)
+
+
+def overall(result: AuditResult) -> tuple[str, ...]:
+    """Say how good the network is for everybody together, by the primary metrics."""
+    names = dict.fromkeys(one.metric for one in _singles(result))
+    return tuple(f"{_sentence(result.words[name])}: {amount(result.overall[name], name, result)}" for name in names)
+
+
+def not_judged(result: AuditResult) -> tuple[str, ...]:
+    """Say which groups are too small, and how many patients it would take."""
+    return tuple(
+        _too_small(one, gap, result) for one in _singles(result) for gap in one.groups if not gap.is_sufficient
+    )
+
+
+def amount(found: Estimate, metric: str, result: AuditResult) -> str:
+    """Say a figure: shares as so many of 100, the rest as a number, with the interval."""
+    if found.value is None:
+        return f"not defined ({found.reason})"
+    if not _is_share(metric, result):
+        return str(found)
+    text = f"{100 * found.value:.0f} of 100"
+    if found.low is not None and found.high is not None:
+        text += f" (between {100 * found.low:.0f} and {100 * found.high:.0f})"
+    return text
+
+
+def people(n: int) -> str:
+    """Count patients: `1 patient`, `2 patients`."""
+    return f"{n:,} patient" if n == 1 else f"{n:,} patients"
+
+
+def explanation(one: Stratified) -> str:
+    """Say what stratifying by another attribute makes of a gap."""
+    if one.adjusted is None or one.reading == "cannot be told apart":
+        return f"{one.attribute} and {one.by} divide the patients so alike that the two cannot be told apart."
+    inside = f"Within each group of {one.by} the difference of {one.group} is {abs(one.adjusted):.3f}"
+    inside += f" instead of {abs(one.crude):.3f}"
+    ends = {
+        "explains": f": {one.by} explains it.",
+        "explains in part": f": {one.by} explains a part of it.",
+        "does not explain": f": {one.by} does not explain it.",
+    }
+    return inside + ends[one.reading]
+
+
+_NOBODY = GroupGap("", 0, None, None, None, None, None, None, None, None, is_sufficient=False)
+
+
+def _singles(result: AuditResult) -> Iterator[Comparison]:
+    return (one for one in result.comparisons if not one.is_exploratory)
+
+
+def _difference(one: Comparison, result: AuditResult) -> str:
+    worst = one.of_worst() or _NOBODY
+    if worst.value is None or worst.rest is None:
+        return f"{one.attribute}: the group that is worst off is too small to be shown."
+    if _is_share(one.metric, result):
+        here, rest = f"{100 * worst.value:.0f} of 100", f"{100 * worst.rest:.0f} of 100"
+    else:
+        here, rest = f"{worst.value:.3f}", f"{worst.rest:.3f}"
+    chance = (
+        "less than 1 time in 100" if (one.p_holm or 0) < 0.01 else f"about {100 * (one.p_holm or 0):.0f} times in 100"
+    )
+    text = (
+        f"{one.attribute}: for {worst.group} it is {here}, for all others {rest} ({result.words[one.metric]})."
+        f" Chance alone would do this {chance}."
+    )
+    why = [explanation(each) for each in _reasons(one, result.confounding)]
+    return " ".join([text, *why])
+
+
+def _reasons(one: Comparison, confounding: Sequence[Stratified]) -> list[Stratified]:
+    mine = [each for each in confounding if (each.attribute, each.metric) == (one.attribute, one.metric)]
+    return [each for each in mine if each.reading != "does not explain"]
+
+
+def _too_small(one: Comparison, gap: GroupGap, result: AuditResult) -> str:
+    if result.is_published and gap.patients == 0:
+        return f"{one.attribute} {gap.group}: too few to be shown ({one.metric})."
+    seen = f"{one.attribute} {gap.group}: {people(gap.patients)} for {one.metric}"
+    if gap.patients_needed is None:
+        return f"{seen}; the other groups are too small as well."
+    return f"{seen}, {gap.patients_needed} are needed."
+
+
+def _is_share(metric: str, result: AuditResult) -> bool:
+    values = [group.metrics[metric].value for group in result.groups if metric in group.metrics]
+    in_range = all(value is None or 0 <= value <= 1 for value in values)
+    return in_range and metric not in {"dice", "nsd", "hd95", "brier", "false_positives_per_scan", "auc"}
+
+
+def _sentence(text: str) -> str:
+    return text[:1].upper() + text[1:]
+
+
+def _listed(names: list[str]) -> str:
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"

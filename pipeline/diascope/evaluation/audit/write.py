@@ -1,0 +1,133 @@
+"""An audit as files: audit.json, csv tables, audit.html, and the section of a model card."""
+
+import csv
+import io
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from diascope.evaluation.audit import words
+from diascope.evaluation.audit.report import audit_html
+from diascope.evaluation.audit.result import AuditResult
+from diascope.io.outfolder import output_errors, write_atomic
+
+
+def write_audit(result: AuditResult, folder: Path) -> None:
+    """Write everything into a folder; made if need be."""
+    with output_errors("the audit"):
+        folder.mkdir(parents=True, exist_ok=True)
+    write_atomic(folder / "audit.json", audit_json(result))
+    write_atomic(folder / "groups.csv", _csv(_group_rows(result)))
+    write_atomic(folder / "gaps.csv", _csv(_gap_rows(result)))
+    if result.confounding:
+        write_atomic(folder / "confounders.csv", _csv([asdict(one) for one in result.confounding]))
+    if result.rulings:
+        write_atomic(folder / "gate.csv", _csv([asdict(one) for one in result.rulings]))
+    write_atomic(folder / "audit.html", audit_html(result))
+    write_atomic(folder / "model_card.md", model_card(result))
+
+
+def audit_json(result: AuditResult) -> str:
+    """Give the audit as the text of audit.json; the same audit gives the same bytes."""
+    return json.dumps(asdict(result), indent=1, allow_nan=False, default=str) + "\n"
+
+
+def audit_scalars(result: AuditResult) -> dict[str, float]:
+    """Give headline and worst-group figures and gaps by flat names, for tracking."""
+    found = {f"audit.{name}": one.value for name, one in result.overall.items() if one.value is not None}
+    for one in result.comparisons:
+        worst = one.of_worst()
+        if one.is_exploratory or worst is None or worst.value is None:
+            continue
+        name = f"audit.{one.metric}.{one.attribute}"
+        found[f"{name}.worst"] = worst.value
+        if worst.gap is not None:
+            found[f"{name}.gap"] = worst.gap
+        if one.range.value is not None:
+            found[f"{name}.range"] = one.range.value
+        if one.p_holm is not None:
+            found[f"{name}.p_holm"] = one.p_holm
+    found.update({f"audit.equalised_odds.{name}": value for name, value in result.equalised_odds.items()})
+    return found
+
+
+def audit_tags(result: AuditResult) -> dict[str, str]:
+    """Give what a tracking run is tagged with."""
+    return {
+        "audit.verdict": result.verdict,
+        "audit.plan_sha256": result.settings_sha256,
+        "audit.table_sha256": result.table_sha256,
+        "audit.registered": result.registration.registered or "no",
+        "audit.simulated": str(result.is_simulated).lower(),
+    }
+
+
+def model_card(result: AuditResult) -> str:
+    """Write the fairness section of a model card, in Markdown."""
+    lines = [
+        "## Performance by group",
+        "",
+        f"**{result.verdict}**: {words.headline(result)}",
+        "",
+        words.subject(result),
+        "",
+    ]
+    lines += [f"- {line}" for line in (*words.overall(result), *words.findings(result))]
+    if missing := words.not_judged(result):
+        lines += ["", "Too few patients to say:", "", *(f"- {line}" for line in missing)]
+    lines += [
+        "",
+        f"Plan `{result.settings_sha256[:16]}`, "
+        + (
+            f"registered {result.registration.registered}"
+            if result.registration.registered
+            else "not registered beforehand"
+        )
+        + ".",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _group_rows(result: AuditResult) -> list[dict[str, Any]]:
+    rows = []
+    for group in result.groups:
+        for metric, found in group.metrics.items():
+            rows.append(
+                {
+                    "attribute": group.attribute,
+                    "group": group.name,
+                    "rows": group.rows or "",
+                    "patients": group.patients or "",
+                    "metric": metric,
+                    **asdict(found),
+                    "is_sufficient": group.is_sufficient.get(metric, ""),
+                    "at_common_prevalence": group.prevalence_matched.get(metric, ""),
+                }
+            )
+    return rows
+
+
+def _gap_rows(result: AuditResult) -> list[dict[str, Any]]:
+    return [
+        {
+            "attribute": one.attribute,
+            "metric": one.metric,
+            **asdict(gap),
+            "is_worst": gap.group == one.worst,
+            "p_holm": one.p_holm,
+            "p_bh": one.p_bh,
+            "is_exploratory": one.is_exploratory,
+        }
+        for one in result.comparisons
+        for gap in one.groups
+    ]
+
+
+def _csv(rows: Sequence[Mapping[str, Any]]) -> str:
+    stream = io.StringIO()
+    writer = csv.DictWriter(stream, list(dict.fromkeys(name for row in rows for name in row)), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return stream.getvalue()
