@@ -1,11 +1,15 @@
 """`diascope demo`: a small cohort made on the spot, taken through the whole path."""
 
+import shutil
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from diascope.errors import ConfigError
+
+if TYPE_CHECKING:
+    from diascope.demo.planted import Cohort
 
 CASE_FAILED = 1
 
@@ -16,7 +20,6 @@ def demo(
     """Make eight patients with planted faults, run the networks on them, and show what comes out."""
     from diascope.cli.run import run_request
     from diascope.config import find_config, load_settings
-    from diascope.demo.cohort import make_cohort
     from diascope.demo.surprises import find_surprises
     from diascope.io.outfolder import OutFolder
     from diascope.io.private import read_inputs
@@ -25,12 +28,13 @@ def demo(
     from diascope.run.settings import RunConfig
     from diascope.run.summary import read_cases
 
-    if out.exists() and any(out.iterdir()):
-        raise ConfigError(f"the folder {out.name} is not empty", hint="choose another folder with -o, or remove it")
     folder = OutFolder(out)
+    if out.exists() and any(out.iterdir()) and not (folder.private / "cohort").is_dir():
+        raise ConfigError(
+            f"the folder {out.name} holds something else than a demo", hint="choose another folder with -o"
+        )
     folder.create()
-    typer.echo("making a cohort of synthetic heads: no real patient is in it", err=True)
-    cohort = make_cohort(folder.private / "cohort")
+    cohort = _cohort((folder.private / "cohort").absolute())
     # The demo leaves nothing in the user's own folders: key and MLflow store are its own.
     overrides = [
         f"identity.key_file={folder.private / 'identity.key'}",
@@ -46,3 +50,18 @@ def demo(
         raise typer.Exit(CASE_FAILED)
     typer.echo("every planted fault was found and named, every other case is done")
     typer.echo(f"MLflow: mlflow ui --backend-store-uri sqlite:///{out / 'mlflow' / 'mlflow.db'}")
+
+
+def _cohort(folder: Path) -> "Cohort":
+    """Make the cohort, or take the one of an earlier demo: the run then does only the rest."""
+    from diascope.demo.cohort import make_cohort
+    from diascope.demo.planted import read_cohort, write_cohort
+
+    kept = folder / "cohort.json"
+    if kept.is_file():
+        return read_cohort(kept)
+    shutil.rmtree(folder, ignore_errors=True)  # of a demo that was interrupted here
+    typer.echo("making a cohort of synthetic heads: no real patient is in it", err=True)
+    cohort = make_cohort(folder)
+    write_cohort(kept, cohort)
+    return cohort

@@ -4,7 +4,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from pydantic import TypeAdapter
+
 from diascope.findings import Triple
+from diascope.io.outfolder import write_atomic
 
 Outcome = Literal["done", "refused", "failed"]
 
@@ -100,3 +103,16 @@ class Cohort:
     def files(self) -> tuple[Path, ...]:
         """Every file below `scans`."""
         return tuple(sorted([*self.not_images, *(file for case in self.cases for file in case.files)]))
+
+
+def write_cohort(file: Path, cohort: Cohort) -> None:
+    """Keep what was planted, so that a second run of the demo need not plant it again."""
+    write_atomic(file, _COHORT.dump_json(cohort, indent=1))
+
+
+def read_cohort(file: Path) -> Cohort:
+    """Read what `write_cohort` kept."""
+    return _COHORT.validate_json(file.read_bytes())
+
+
+_COHORT: TypeAdapter[Cohort] = TypeAdapter(Cohort)
