@@ -21,6 +21,9 @@ SHAPE = (201, 263, 249)
 # then the skull with a table, diploe and a table.
 CSF_MM, SKULL_MM, TABLE_MM = 3.0, 7.0, 2.0
 SCALP_MM = 6.5
+
+# At the base of the skull the brain lies on the bone, and bone reaches into its gaps.
+BASE_CSF_LOSS_MM, WING_GAP_MM = 1.6, 3.0
 SKIN_MM, FAT_MM = 1.8, 6.0
 
 Field = NDArray[np.float32]
@@ -45,10 +48,10 @@ def build_anatomy(rng: np.random.Generator) -> Anatomy:
     """Put scalp, skull, face and neck around the template's brain."""
     brain = load_brain()
     # Smooth things are computed on 2 mm and brought to 1 mm: an eighth of the work.
-    hull_mm = _brain_distance_mm(brain)
+    gap_mm, hull_mm = _brain_distances_mm(brain)
     wobble = _smooth_noise(hull_mm.shape, 9.0, rng)
     depth_mm = _head_depth_mm(hull_mm + 0.6 * wobble)
-    hull_mm, depth_mm, wobble = (_to_one_mm(field) for field in (hull_mm, depth_mm, wobble))
+    gap_mm, hull_mm, depth_mm, wobble = (_to_one_mm(field) for field in (gap_mm, hull_mm, depth_mm, wobble))
     streaks = _streaks(rng)
     tissue = np.zeros(SHAPE, dtype=np.uint8)
     tissue[depth_mm > 0] = Tissue.MUSCLE
@@ -58,7 +61,7 @@ def build_anatomy(rng: np.random.Generator) -> Anatomy:
     _paint(tissue, [part for part in HEAD_PARTS if part.below_skull], depth_mm, rng)
     _paint_skull(tissue, hull_mm, depth_mm, wobble)
     _paint(tissue, [part for part in HEAD_PARTS if not part.below_skull], depth_mm, rng)
-    tissue[hull_mm < CSF_MM + 0.3 * wobble] = Tissue.FLUID
+    _paint_csf(tissue, gap_mm, hull_mm, wobble)
     _paint_vessels(tissue, hull_mm)
     _paint_brain(tissue, brain)
     return Anatomy(tissue, brain, FIRST_RAS_MM)
@@ -76,18 +79,19 @@ def lattice_mm(step_mm: int = 1) -> tuple[Field, Field, Field]:
     return x[:, None, None], y[None, :, None], z[None, None, :]
 
 
-def _brain_distance_mm(brain: BrainMaps) -> Field:
-    """Measure the distance from the brain's hull, negative inside, on 2 mm."""
+def _brain_distances_mm(brain: BrainMaps) -> tuple[Field, Field]:
+    """Measure the distance from the brain, and from its hull, negative inside that, on 2 mm."""
     inside = np.zeros(SHAPE, dtype=bool)
     inside[_brain_box(brain)] = (brain.grey + brain.white + brain.csf) > 0.5
     coarse = inside[::2, ::2, ::2]
+    gap_mm = ndimage.distance_transform_edt(~coarse, sampling=2.0).astype(np.float32)
     # Closing by 8 mm bridges the sulci and leaves room for bone between the temporal lobes.
-    hull = ndimage.distance_transform_edt(ndimage.distance_transform_edt(~coarse) < 4) > 4
+    hull = ndimage.distance_transform_edt(gap_mm < 8) > 4
     hull |= coarse
     outside_mm = ndimage.distance_transform_edt(~hull, sampling=2.0)
     inside_mm = ndimage.distance_transform_edt(hull, sampling=2.0)
-    smoothed: Field = ndimage.gaussian_filter((outside_mm - inside_mm).astype(np.float32), 1.0)
-    return smoothed
+    hull_mm: Field = ndimage.gaussian_filter((outside_mm - inside_mm).astype(np.float32), 1.0)
+    return gap_mm, hull_mm
 
 
 def _head_depth_mm(hull_mm: Field) -> Field:
@@ -157,6 +161,16 @@ def _paint_skull(tissue: NDArray[np.uint8], hull_mm: Field, depth_mm: Field, wob
     tissue[skull] = Tissue.BONE
     diploe = (hull_mm > CSF_MM + TABLE_MM) & (hull_mm < CSF_MM + thick_mm - TABLE_MM) & skull
     tissue[diploe] = Tissue.MARROW
+
+
+def _paint_csf(tissue: NDArray[np.uint8], gap_mm: Field, hull_mm: Field, wobble: Field) -> None:
+    """Fill the space around the brain: fluid over the vault and in the cisterns, bone in the gaps of the base."""
+    x, _, z = lattice_mm()
+    at_base = np.clip((-10 - z) / 10, 0, 1)
+    tissue[hull_mm < CSF_MM - BASE_CSF_LOSS_MM * at_base + 0.3 * wobble] = Tissue.FLUID
+    # The wing of the sphenoid between temporal pole and frontal lobe; the cisterns are in the middle.
+    wing = (tissue == Tissue.FLUID) & (gap_mm > WING_GAP_MM) & (at_base > 0.5) & (np.abs(x) > 20)
+    tissue[wing] = Tissue.MARROW
 
 
 def _paint_vessels(tissue: NDArray[np.uint8], hull_mm: Field) -> None:

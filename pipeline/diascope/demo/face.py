@@ -98,7 +98,7 @@ class SkullLimits:
             z_mm: (1, 1, n) towards the top.
         """
         base = np.clip((-18 - z_mm) / 10, 0, 1) * np.clip((y_mm + 60) / 20, 0, 1)
-        thinning: Field = (3.2 * base).astype(np.float32)
+        thinning: Field = (4.4 * base).astype(np.float32)
         return thinning
 
 

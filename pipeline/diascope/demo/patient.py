@@ -185,8 +185,8 @@ def _signal(head: Head, place_mm: Field, contrast: Contrast) -> Sampled:
         ndimage.map_coordinates(part, at_voxel, order=1, mode="nearest")
         for part in (brain.grey, brain.white, brain.csf, brain.texture)
     )
-    # T2 and FLAIR show the nuclei the other way round: iron and myelin darken them.
-    texture = texture if contrast == "t1" else 2 - texture
+    # T2 and FLAIR show the nuclei the other way round, and less: iron and myelin darken them.
+    texture = texture if contrast == "t1" else 1 + 0.3 * (1 - texture)
     tissues = table[Tissue.GREY] * grey + table[Tissue.WHITE] * white
     value = tissues * texture + table[Tissue.CSF] * csf
     ill = np.zeros_like(value)
