@@ -3,12 +3,14 @@
 import re
 from pathlib import Path
 
+import gdcm
 import numpy as np
 import pydicom
 import pytest
 import SimpleITK as sitk
 from numpy.typing import NDArray
 from pydicom import Dataset, dcmread
+from pydicom.encaps import get_frame
 from pydicom.uid import (
     ComputedRadiographyImageStorage,
     DeflatedExplicitVRLittleEndian,
@@ -21,6 +23,7 @@ from pydicom.uid import (
 
 from diascope.errors import InputError
 from diascope.io.decode import decode
+from diascope.io.dicom.jpeg import check_jpeg
 from diascope.volume import ColourImage, Volume
 from tests.io.dicom_phantoms import (
     Phantom,
@@ -139,6 +142,45 @@ def test_lossless_packings_give_the_same_voxels(tmp_path: Path, syntax: str) -> 
     write_series(tmp_path, phantom, packed)
 
     np.testing.assert_array_equal(only_volume(read(tmp_path)).data, phantom.data)
+
+
+def test_lossless_jpeg_of_sixteen_bits_gives_the_same_voxels(tmp_path: Path) -> None:
+    phantom = Phantom(shape=(33, 40, 3))
+    for path in write_series(tmp_path / "native", phantom, with_tags(PixelRepresentation=0)):
+        image = gdcm.ImageReader()
+        image.SetFileName(str(path))
+        assert image.Read()
+        change = gdcm.ImageChangeTransferSyntax()
+        change.SetTransferSyntax(gdcm.TransferSyntax(gdcm.TransferSyntax.JPEGLosslessProcess14_1))
+        change.SetInput(image.GetImage())
+        assert change.Change()
+        writer = gdcm.ImageWriter()
+        writer.SetFile(image.GetFile())
+        writer.SetImage(change.GetOutput())
+        (tmp_path / "packed").mkdir(exist_ok=True)
+        writer.SetFileName(str(tmp_path / "packed" / path.name))
+        assert writer.Write()
+
+    np.testing.assert_array_equal(only_volume(read(tmp_path / "packed")).data, phantom.data)
+
+
+@pytest.mark.parametrize("damage", ["size", "cut", "table", "baseline"])
+def test_a_broken_lossless_jpeg_never_reaches_the_codec(damage: str) -> None:
+    path = PYDICOM_FILES / "SC_rgb_jpeg_gdcm.dcm"
+    dataset = dcmread(path)
+    stream = bytearray(get_frame(dataset.PixelData, 0, number_of_frames=1))
+    check_jpeg(bytes(stream), dataset)
+    if damage == "size":
+        stream[stream.index(b"\xff\xc3") + 6] ^= 1
+    elif damage == "cut":
+        stream = stream[: len(stream) // 2]
+    elif damage == "table":
+        stream[stream.index(b"\xff\xc4") + 6] = 0xFF
+    else:
+        stream[stream.index(b"\xff\xc3") + 1] = 0xC0
+
+    with pytest.raises(InputError, match="the compressed pixels are broken"):
+        check_jpeg(bytes(stream), dataset)
 
 
 # Real files that come with pydicom, one for each way of packing it knows.
