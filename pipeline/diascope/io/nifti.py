@@ -38,6 +38,9 @@ MALFORMED: tuple[Any, ...] = (
 # sform and qform that differ by more than this at a corner are told, not averaged.
 FORMS_AGREE_MM = 0.5
 
+# Nobody is scanned a thousand kilometres off; products of such numbers still fit a float.
+LARGEST_MM = 1e9
+
 _MM_PER_UNIT = {1: 1000.0, 2: 1.0, 3: 0.001}
 _TIME_UNITS = frozenset({8, 16, 24})
 
@@ -97,9 +100,7 @@ def space_of(header: Any, shape: Shape) -> tuple[Space, tuple[str, ...]]:
     grids, problem = [], None
     for form in forms:
         try:
-            affine = np.asarray(form(), dtype=np.float64)
-            affine[:3] *= scale
-            grids.append(Grid(shape, affine))
+            grids.append(_grid(shape, np.array(form(), dtype=np.float64), scale))
         except (InputError, HeaderDataError, ValueError) as error:
             problem = error
     if not grids:
@@ -111,6 +112,13 @@ def space_of(header: Any, shape: Shape) -> tuple[Space, tuple[str, ...]]:
         if off_mm > FORMS_AGREE_MM:
             notes.append(f"sform and qform differ by up to {off_mm:.1f} mm; the sform is used")
     return grids[0], tuple(notes)
+
+
+def _grid(shape: Shape, affine: NDArray[np.float64], scale: float) -> Grid:
+    affine[:3] *= scale
+    if np.abs(affine).max() > LARGEST_MM:
+        raise InputError(f"the affine holds numbers beyond {LARGEST_MM:g} mm", code="bad_affine")
+    return Grid(shape, affine)
 
 
 def _header_size(head: bytes) -> int | None:

@@ -4,6 +4,7 @@ Files are walked (see `elements.py`) before they come here: every length lies wi
 the file, and nothing is nested without end.
 """
 
+import logging
 import struct
 import warnings
 import zlib
@@ -27,9 +28,15 @@ MALFORMED = (
 @contextmanager
 def without_warnings() -> Iterator[None]:
     """Silence pydicom: what is wrong with a header is judged here, and its warnings quote the patient's values."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        yield
+    told = logging.getLogger("pydicom")
+    level = told.level
+    told.setLevel(logging.CRITICAL + 1)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        told.setLevel(level)
 
 
 def read_dataset(path: Path, transfer_syntax: str, *, with_pixels: bool) -> Dataset:

@@ -11,6 +11,7 @@ from diascope.errors import InputError
 from diascope.io.dicom.dataset import MALFORMED, read_dataset, without_warnings
 from diascope.io.dicom.headers import Frame, Header, Orientation, Vector
 from diascope.io.dicom.ordering import normal_of
+from diascope.io.dicom.values import LARGEST
 
 _STACK_ID, _IN_STACK_POSITION, _POSITION = 0x00209056, 0x00209057, 0x00200032
 
@@ -140,7 +141,7 @@ def _values(value: Any) -> list[Any]:
 
 def _floats(value: Any) -> list[float]:
     found = [float(part) for part in _values(value)]
-    return found if all(np.isfinite(found)) else []
+    return found if all(abs(part) < LARGEST for part in found) else []
 
 
 def _first(value: Any) -> float | None:

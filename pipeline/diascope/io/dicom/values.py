@@ -1,6 +1,5 @@
 """Raw bytes of DICOM elements into texts and numbers; what is malformed is None."""
 
-import math
 import struct
 
 from pydicom.charset import convert_encodings, decode_bytes
@@ -8,6 +7,9 @@ from pydicom.charset import convert_encodings, decode_bytes
 from diascope.io.dicom.dataset import without_warnings
 from diascope.io.dicom.elements import Elements
 from diascope.io.dicom.headers import Vector
+
+LARGEST = 1e15
+"""No measurement in a header is larger; products of such numbers still fit a float."""
 
 _DELIMITERS = {0x5C, 0x0A, 0x0C, 0x0D}
 
@@ -44,17 +46,17 @@ def uid(found: Elements, tag: int) -> str:
 
 
 def numbers(found: Elements, tag: int) -> tuple[float, ...]:
-    """Read decimal or integer strings; empty where one of them is no finite number."""
+    """Read decimal or integer strings; empty where one of them is no number, or absurd."""
     return parsed_numbers(found.values.get(tag, b""))
 
 
 def parsed_numbers(raw: bytes) -> tuple[float, ...]:
-    """Parse decimal strings; empty where one of them is no finite number."""
+    """Parse decimal strings; empty where one of them is no number, or absurd."""
     try:
         values = tuple(float(part) for part in raw.strip(b" \0").split(b"\\"))
     except ValueError:
         return ()
-    return values if all(math.isfinite(value) for value in values) else ()
+    return values if all(abs(value) < LARGEST for value in values) else ()
 
 
 def number(found: Elements, tag: int) -> float | None:
@@ -86,7 +88,7 @@ def double(raw: bytes, *, big_endian: bool) -> float | None:
     if len(raw) < 8:
         return None
     value = float(struct.unpack_from(">d" if big_endian else "<d", raw)[0])
-    return value if math.isfinite(value) else None
+    return value if abs(value) < LARGEST else None
 
 
 def seconds(time: str) -> float | None:
