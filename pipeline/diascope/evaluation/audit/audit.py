@@ -70,7 +70,10 @@ def audit(
     confounding = _confounding(table, singles, primary, settings)
     rulings = rulings_of(singles, groups, confounding, settings)
     everyone = np.arange(table.rows)
-    overall = {**ratio_metrics(table.measures, everyone, table.patient), **curve_metrics(table, everyone, rng)}
+    overall = {
+        **ratio_metrics(table.measures, everyone, table.patient),
+        **curve_metrics(table, everyone, rng, settings.rounds),
+    }
     return AuditResult(
         title=settings.title,
         task=settings.task,
@@ -114,7 +117,7 @@ def _groups(
         metrics = ratio_metrics(tuple(primary) if rng is None else table.measures, rows, table.patient)
         matched: Mapping[str, float] = {}
         if rng is not None:
-            metrics |= curve_metrics(table, rows, rng)
+            metrics |= curve_metrics(table, rows, rng, settings.rounds)
             matched = prevalence_matched(table, rows, settings.threshold)
         counts = {name: int(n[at]) for name, n in behind.items()}
         found.append(

@@ -40,11 +40,19 @@ def ratio_metrics(measures: tuple[Measure, ...], rows: Ints, patient: Ints) -> d
     return found
 
 
-def curve_metrics(table: AuditTable, rows: Ints, rng: np.random.Generator) -> dict[str, Estimate]:
-    """Compute the metrics that need the whole curve: discrimination and calibration, or FROC."""
+def curve_metrics(table: AuditTable, rows: Ints, rng: np.random.Generator, rounds: int) -> dict[str, Estimate]:
+    """Compute the metrics that need the whole curve: discrimination and calibration, or FROC.
+
+    Args:
+        table: The whole table.
+        rows: (n,) rows of the group.
+        rng: Where chance comes from.
+        rounds: Draws of patients; more than `CURVE_ROUNDS` are not made.
+    """
+    rounds = min(rounds, CURVE_ROUNDS)
     if table.scans is not None:
         scans = [table.scans.scans[at] for at in rows.tolist()]
-        read = summarise_detection(scans, table.scans.rules, rng, CURVE_ROUNDS).metrics
+        read = summarise_detection(scans, table.scans.rules, rng, rounds).metrics
         return {
             name: value
             for name, value in read.items()
@@ -54,7 +62,7 @@ def curve_metrics(table: AuditTable, rows: Ints, rng: np.random.Generator) -> di
         return {}
     positive, score = table.positive[rows], table.score[rows]
     _, code = np.unique(table.patient[rows], return_inverse=True)
-    drawn = resample(code.tolist(), rng, CURVE_ROUNDS)
+    drawn = resample(code.tolist(), rng, rounds)
     slope, intercept = slope_and_intercept(positive, score, code)
     return {
         "auc": auc_estimate(positive, score, code),

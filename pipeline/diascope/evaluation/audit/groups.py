@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -67,14 +68,14 @@ def attribute_of(
     """
     name = str(column.name)
     notes: list[str] = []
-    text = column.map(_text)
+    text = _each(column, _text)
     if reader := _reader(name):
-        read = text.map(lambda value: reader(value) if value is not None else None)
+        read = _each(text, reader)
         if lost := int((read.isna() & text.notna()).sum()):
             notes.append(f"{name}: {lost} values could not be read and count as missing")
         text = read
     if bands:
-        text = text.map(lambda value: _band(value, bands) if value is not None else None)
+        text = _each(text, lambda value: _band(value, bands))
     if name.lower() in _CONSTANT_COLUMNS:
         text, conflicts = _without_conflicts(text, patient)
         if conflicts:
@@ -97,9 +98,14 @@ def intersection_of(one: Attribute, other: Attribute) -> Attribute:
     return Attribute(name, levels, code.astype(np.int64), (*one.parts, *other.parts))
 
 
+def _each(column: pd.Series, read: Callable[[Any], str | None]) -> pd.Series:
+    # Distinct values only: a table of 100,000 rows has a handful of them.
+    codes, distinct = pd.factorize(column)
+    values = np.array([*(read(value) for value in distinct), None], dtype=object)
+    return pd.Series(values[codes], name=column.name, dtype=object)
+
+
 def _text(value: object) -> str | None:
-    if value is None or (isinstance(value, float) and np.isnan(value)) or value is pd.NA:
-        return None
     if isinstance(value, float) and value.is_integer():
         value = int(value)  # a column with holes becomes float on reading: 3.0 T is 3 T
     text = " ".join(str(value).split())

@@ -78,8 +78,8 @@ def masks_table(predicted: Path, truth: Path, masks: Masks) -> pd.DataFrame:
                 code="no_result",
             )
         drawn = place_on(read_nifti_map(predicted / name, masks.labels), there.space)
-        for score in compare_masks(drawn, there, tolerance=masks.tolerance):
-            rows.append({"case_id": name.split(".")[0], **asdict(score)})
+        scores = compare_masks(drawn, there, tolerance=masks.tolerance)
+        rows += [{"case_id": name.split(".")[0], **asdict(score)} for score in scores]
     return pd.DataFrame(rows)
 
 
