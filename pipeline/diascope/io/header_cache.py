@@ -29,7 +29,7 @@ _TABLE = """
 CREATE TABLE IF NOT EXISTS headers (
     path BLOB NOT NULL, salt TEXT NOT NULL, size_bytes INTEGER NOT NULL, mtime_ns INTEGER NOT NULL,
     header BLOB NOT NULL, PRIMARY KEY (path, salt)
-) WITHOUT ROWID
+)
 """
 
 
