@@ -150,6 +150,9 @@ class SynthesisSettings(Settings):
     gamma: NonNegativeFloat = 0.4
     """Standard deviation of the logarithm of gamma."""
 
+    outer_brightness: Annotated[float, Field(ge=1)] = 1.0
+    """Largest factor by which an image's tissues outside the brain are brighter than drawn: fat on T1."""
+
     ramp_images: NonNegativeInt = 0
     """Images over which the settings rise from easy to those above; 0 begins with all of it."""
 

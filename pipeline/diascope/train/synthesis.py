@@ -96,6 +96,7 @@ def eased(settings: SynthesisSettings, number: int) -> SynthesisSettings:
             "far_fraction": settings.far_fraction * part,
             "stripped_fraction": settings.stripped_fraction * part,
             "contrast_fraction": 1 - (1 - settings.contrast_fraction) * part if settings.contrasts else 0.0,
+            "outer_brightness": 1.0,
             "thickest_mm": settings.spacing_mm + (settings.thickest_mm - settings.spacing_mm) * part,
         }
     )
@@ -163,6 +164,9 @@ def _intensities(table: TissueTable, settings: SynthesisSettings, rng: np.random
         mean, spread = _by_class(table, rng, lambda: rng.uniform(0.05, 1.0))
     if rng.random() < 0.5:
         mean[0], spread[0] = 0.0, 0.0
+    if settings.outer_brightness > 1:
+        is_outer = (table.target == 0) & (table.values != 0) & ~table.is_fluid
+        mean[torch.from_numpy(is_outer)] *= float(rng.uniform(1.0, settings.outer_brightness))
     return mean, spread
 
 
