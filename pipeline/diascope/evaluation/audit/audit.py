@@ -4,7 +4,6 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
-from fairlearn.metrics import equalized_odds_difference
 from numpy.typing import NDArray
 
 from diascope.config import settings_hash
@@ -88,7 +87,7 @@ def audit(
         },
         groups=groups,
         comparisons=(*singles, *pairs),
-        equalised_odds=_equalised_odds(table, singles, settings),
+        equalised_odds=_equalised_odds(singles) if settings.task == "classification" else {},
         confounding=confounding,
         rulings=rulings,
         verdict=verdict_of(rulings),
@@ -136,24 +135,20 @@ def _groups(
     return found
 
 
-def _equalised_odds(table: AuditTable, singles: Sequence[Comparison], settings: AuditSettings) -> dict[str, float]:
-    # fairlearn calls the rates of a group without positives 0; so only groups that were judged go in.
-    if table.positive is None or table.score is None:
-        return {}
+def _equalised_odds(singles: Sequence[Comparison]) -> dict[str, float]:
+    # As fairlearn's equalized_odds_difference, but over judged groups only: fairlearn calls both
+    # rates of a group without positives 0, and its gap then says nothing.
     found = {}
-    for one in table.attributes:
-        sides = [
-            {gap.group for gap in comparison.groups if gap.is_sufficient}
-            for comparison in singles
-            if comparison.attribute == one.name and comparison.metric in {"sensitivity", "specificity"}
-        ]
-        judged = set.intersection(*sides) if len(sides) == 2 else set()
+    for name in dict.fromkeys(one.attribute for one in singles):
+        values = {
+            one.metric: {gap.group: gap.value for gap in one.groups if gap.is_sufficient and gap.value is not None}
+            for one in singles
+            if one.attribute == name and one.metric in {"sensitivity", "specificity"}
+        }
+        judged = set.intersection(*(set(by_group) for by_group in values.values())) if len(values) == 2 else set()
         if len(judged) > 1:
-            rows = np.isin(one.code, [at for at, level in enumerate(one.levels) if level in judged])
-            called = table.score[rows] >= settings.threshold
-            found[one.name] = float(
-                equalized_odds_difference(table.positive[rows], called, sensitive_features=one.code[rows])
-            )
+            ranges = [[by_group[group] for group in judged] for by_group in values.values()]
+            found[name] = max(max(one) - min(one) for one in ranges)
     return found
 
 
