@@ -119,6 +119,17 @@ def textured(dims: int, channels: int, seed: int = 3, shape: tuple[int, ...] | N
     return NetworkInput(data, affine)
 
 
+def spotted(dims: int, channels: int) -> NetworkInput:
+    """An uneven image with bright spots all over, one of them in the first corner: a blur takes each of them out."""
+    image = textured(dims, channels)
+    image.data[...] = np.random.default_rng(5).uniform(0, 0.5, image.data.shape)
+    for at in np.ndindex(*(n // 8 for n in SHAPES[dims])):
+        image.data[(slice(None), *(slice(8 * n + 2, 8 * n + 5) for n in at))] += 1
+    # A blur keeps the sum of what it spreads: the corner must be brighter than what surrounds it.
+    image.data[(slice(None), *[slice(1, 6)] * dims)] += 3
+    return image
+
+
 def classify(method: str = "grad_cam", **more: Any) -> ExplainRequest:
     """Ask for class 1."""
     return ExplainRequest("classify", 1, "corner", method, **more)
