@@ -81,8 +81,10 @@ def test_a_run_arrives_and_a_resumed_one_goes_on_in_it(tmp_path: Path, store: Pa
     assert known == first.run_id == second.run_id != ""
     assert (steps, attempt) == (2, 1)
     assert history(store, first.run_id) == [(1, 1.5), (2, 3.0), (3, 4.5), (4, 6.0)]
-    assert len(told) == 2
+    assert [text.partition(" ")[2].split()[0] for text in told] == ["MLflow", "sent;", "MLflow", "sent;"]
     assert told[0].startswith(f"tracking: MLflow at sqlite:///{store}")
+    assert f"/#/experiments/{first.experiment_id}/runs/{first.run_id}?" in told[1]
+    assert first.experiment_id != ""
 
 
 def test_it_is_said_what_goes_where_before_anything_goes(tmp_path: Path) -> None:

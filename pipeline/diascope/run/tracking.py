@@ -184,8 +184,7 @@ class MlflowTracker:
         if self._sender is None:
             return SendResult(0, len(read_spool(self._spool.path).pending(self.target.digest)))
         result = self._sender.finish(FINISH_SECONDS)
-        if result.left:
-            self._tell(left_text(result))
+        self._tell(left_text(result) if result.left else where_text(self.target, result))
         return result
 
     def _wishes(self) -> dict[str, str]:
@@ -240,6 +239,18 @@ def left_text(result: SendResult) -> str:
         f"tracking: {result.left} entries were not sent ({result.problem or 'no reason known'}); "
         f"they wait in {SPOOL}, and `diascope sync OUT` sends them"
     )
+
+
+def where_text(target: Target, result: SendResult) -> str:
+    """Say where to look at a run that was sent."""
+    # Without the last part MLflow's pages open on traces of language models, with the runs hidden.
+    page = f"/#/experiments/{result.experiment_id}/runs/{result.run_id}?workflowType=machine_learning"
+    if target.is_local:
+        return (
+            f"tracking: sent; `mlflow server --backend-store-uri {target.shown} --workers 1` shows it "
+            f"at http://127.0.0.1:5000{page}"
+        )
+    return f"tracking: sent; {target.shown.rstrip('/')}{page}"
 
 
 class _Sender:

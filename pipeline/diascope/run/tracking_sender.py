@@ -18,7 +18,7 @@ import sys
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -68,6 +68,16 @@ class SendResult:
     problem: str = ""
     kept_back: int = 0
 
+    def then(self, later: "SendResult") -> "SendResult":
+        """Sum up two visits, of which the later one says what is left."""
+        return replace(
+            later,
+            sent=self.sent + later.sent,
+            run_id=later.run_id or self.run_id,
+            experiment_id=later.experiment_id or self.experiment_id,
+            kept_back=self.kept_back + later.kept_back,
+        )
+
 
 def send_pending(root: Path, target: Target) -> SendResult:
     """Send what a destination does not have yet; never raises for what MLflow or the network does.
@@ -97,11 +107,10 @@ def main() -> int:
     os.environ.update(ENVIRONMENT)
     order = json.loads(sys.stdin.readline())
     root, target = Path(order["root"]), Target(**order["target"])
-    result, sent = SendResult(0, 0), 0
+    result = SendResult(0, 0)
     for _ in _signals():
-        result = send_pending(root, target)
-        sent += result.sent
-    sys.stdout.write(json.dumps({**asdict(result), "sent": sent}) + "\n")
+        result = result.then(send_pending(root, target))
+    sys.stdout.write(json.dumps(asdict(result)) + "\n")
     return 0
 
 
