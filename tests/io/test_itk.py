@@ -293,6 +293,32 @@ def test_truncated_voxels_are_never_filled_up(tmp_path: Path, ending: str, compr
         assert found.files[0].fate == "failed"
 
 
+@pytest.mark.parametrize("ending", ["nrrd", "mha"])
+def test_voxels_that_the_header_does_not_promise_are_told(tmp_path: Path, ending: str) -> None:
+    path = tmp_path / f"x.{ending}"
+    sitk.WriteImage(oblique_image(voxels()), str(path))
+    assert grouped(path).series[0].notes == ()
+    path.write_bytes(path.read_bytes() + bytes(70))
+
+    assert grouped(path).series[0].notes == ("the file holds 70 bytes more than its header promises",)
+
+
+@pytest.mark.parametrize("encoding", ["gzip", "bzip2"])
+def test_damage_that_only_a_checksum_tells_is_told(tmp_path: Path, encoding: str) -> None:
+    data, path = np.zeros((60, 70, 80), dtype=np.int16), tmp_path / "x.nrrd"
+    data[::7, ::5, ::3] = 1
+    nrrd.write(str(path), data, {"encoding": encoding})
+    whole = path.read_bytes()
+    # The last bits of a bzip2 file are padding, and mean nothing.
+    for at in range(len(whole) // 2, len(whole) - 1, len(whole) // 37):
+        damaged = bytearray(whole)
+        damaged[at] ^= 1
+        path.write_bytes(damaged)
+
+        with pytest.raises(InputError):
+            ItkReader().decode(grouped(path).series[0])
+
+
 @pytest.mark.parametrize(
     ("content", "code"),
     [

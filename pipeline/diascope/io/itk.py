@@ -12,7 +12,7 @@ from diascope.io.nrrd_header import read_nrrd_header
 from diascope.io.reader import Context, FoundFile, Grouped
 from diascope.io.series import Series
 from diascope.io.single import NoImage, SingleImage, group_singles
-from diascope.io.voxel_layout import HeaderFacts, as_number_type, check_layout, read_voxels
+from diascope.io.voxel_layout import HeaderFacts, as_number_type, check_layout, read_voxels, surplus_note
 from diascope.volume import ColourImage, Volume
 
 NRRD_MAGIC = b"NRRD000"
@@ -77,7 +77,7 @@ def _look(file: FoundFile, by_path: Mapping[Path, FoundFile], max_image_gb: floa
         partners=() if voxels is file else (voxels,),
         volumes=1 if header.is_colour else header.layout.channels,
         axis=header.axis,
-        notes=header.notes,
+        notes=(*header.notes, *surplus_note(header.layout, voxels.size_bytes)),
     )
 
 

@@ -22,7 +22,7 @@ from diascope.errors import InputError, UnsupportedInput
 from diascope.geometry import Grid, IndexGrid, Shape, Space
 from diascope.io.reader import Context, FoundFile, Grouped
 from diascope.io.series import Series
-from diascope.io.single import SingleImage, group_singles
+from diascope.io.single import NoImage, SingleImage, group_singles
 from diascope.io.sniff import GZIP_MAGIC
 from diascope.volume import ColourImage, Volume
 
@@ -38,10 +38,16 @@ MALFORMED: tuple[Any, ...] = (
 # sform and qform that differ by more than this at a corner are told, not averaged.
 FORMS_AGREE_MM = 0.5
 
+LABEL_INTENT = 1002
+"""NIFTI_INTENT_LABEL: voxels are names, not measurements."""
+
 # Nobody is scanned a thousand kilometres off; products of such numbers still fit a float.
 LARGEST_MM = 1e9
 
 _MM_PER_UNIT = {1: 1000.0, 2: 1.0, 3: 0.001}
+# So much may stand behind the voxels; more is no image any more.
+_MOST_SURPLUS_BYTES = 2**26
+_CHUNK_BYTES = 2**20
 _TIME_UNITS = frozenset({8, 16, 24})
 
 
@@ -142,6 +148,8 @@ def _is_voxels_only(file: FoundFile) -> bool:
 
 def _look(file: FoundFile, by_path: Mapping[Path, FoundFile], context: Context) -> SingleImage:
     header = _read_header(file.path)
+    if "intent_code" in header and int(header["intent_code"]) == LABEL_INTENT:
+        raise NoImage("a label map, by its own intent code", code="label_map")
     shape, volumes = _shape_of(header)
     partners = tuple(by_path[path] for path in _voxel_paths(file.path) if path in by_path)[:1]
     _check_voxels(header, (file, *partners), context)
@@ -151,7 +159,7 @@ def _look(file: FoundFile, by_path: Mapping[Path, FoundFile], context: Context) 
         partners=partners,
         volumes=volumes,
         axis=_axis_of(header, file.path) if volumes > 1 else None,
-        notes=notes,
+        notes=(*notes, *_surplus(_needed_bytes(header), (file, *partners)[-1])),
     )
 
 
@@ -201,7 +209,7 @@ def _check_voxels(header: Any, parts: Sequence[FoundFile], context: Context) -> 
         )
     if dtype.kind not in "iuf" and dtype.names != ("R", "G", "B"):
         raise UnsupportedInput(f"voxels of type {dtype} are not numbers we compute with", code="voxel_type")
-    shape, volumes = _shape_of(header)
+    shape, _ = _shape_of(header)
     volume_bytes = int(np.prod(shape, dtype=np.int64)) * dtype.itemsize
     if volume_bytes > context.settings.max_image_gb * 1e9:
         raise UnsupportedInput(
@@ -214,13 +222,19 @@ def _check_voxels(header: Any, parts: Sequence[FoundFile], context: Context) -> 
         raise InputError("a header (.hdr) without its voxels (.img)", code="voxels_missing")
     with parts[-1].path.open("rb") as stream:
         is_gzipped = stream.read(2) == GZIP_MAGIC
-    needed = _offset(header) + volumes * volume_bytes
+    needed = _needed_bytes(header)
     if not is_gzipped and parts[-1].size_bytes < needed:
         raise InputError(
             f"the file has {parts[-1].size_bytes} bytes, its header promises {needed}",
             hint="copy it again",
             code="truncated",
         )
+
+
+def _needed_bytes(header: Any) -> int:
+    shape, volumes = _shape_of(header)
+    voxel_bytes: int = header.get_data_dtype().itemsize
+    return _offset(header) + volumes * int(np.prod(shape, dtype=np.int64)) * voxel_bytes
 
 
 def _is_pair(header: Any) -> bool:
@@ -260,6 +274,8 @@ def _stored_voxels(series: Series, header: Any, at: int) -> NDArray[Any]:
         with _opened(series.files[-1]) as stream:
             stream.seek(_offset(header) + at * volume_bytes)
             raw = stream.read(volume_bytes)
+            if at == series.volumes - 1:
+                _read_out(stream)
     except MALFORMED as error:
         raise InputError(
             f"the voxels cannot be read: {type(error).__name__}", hint="copy the file again", code="truncated"
@@ -269,6 +285,30 @@ def _stored_voxels(series: Series, header: Any, at: int) -> NDArray[Any]:
             f"volume {at} has {len(raw)} bytes of {volume_bytes}", hint="copy the file again", code="truncated"
         )
     return np.frombuffer(raw, dtype=dtype).reshape(shape, order="F")
+
+
+def _read_out(stream: BinaryIO) -> None:
+    """Read to the end: the checksum of a gzip stream stands behind its last byte."""
+    surplus = 0
+    while chunk := stream.read(_CHUNK_BYTES):
+        surplus += len(chunk)
+        if surplus > _MOST_SURPLUS_BYTES:
+            raise InputError(
+                f"more than {surplus / 1e6:.0f} MB behind the voxels that the header promises",
+                hint="copy the file again",
+                code="corrupt",
+            )
+
+
+def _surplus(needed: int, part: FoundFile) -> tuple[str, ...]:
+    """Tell of bytes that the header does not promise: a header with a smaller size than the image would leave some."""
+    with part.path.open("rb") as stream:
+        is_gzipped = stream.read(2) == GZIP_MAGIC
+        stream.seek(-4, 2)
+        # RFC 1952: the size of what was packed, modulo 2**32, is the last thing in the file.
+        size = int.from_bytes(stream.read(4), "little") if is_gzipped else part.size_bytes
+    needed = needed % 2**32 if is_gzipped else needed
+    return () if size == needed else (f"the file holds {size} bytes, its header promises {needed}",)
 
 
 def _scaled(stored: NDArray[Any], header: Any) -> NDArray[np.generic]:

@@ -78,6 +78,14 @@ class HeaderFacts:
     notes: tuple[str, ...] = ()
 
 
+def surplus_note(layout: VoxelLayout, file_bytes: int) -> tuple[str, ...]:
+    """Tell of bytes that the header does not promise: one with a size that is too small would leave some."""
+    surplus = file_bytes - max(layout.start_byte, 0) - layout.total_bytes
+    if layout.encoding != "raw" or layout.start_byte < 0 or surplus <= 0:
+        return ()
+    return (f"the file holds {surplus} bytes more than its header promises",)
+
+
 def check_layout(layout: VoxelLayout, file_bytes: int, max_image_gb: float) -> None:
     """Refuse voxels that cannot be in their file, or not in memory.
 
@@ -150,25 +158,27 @@ def _decompressed(stream: BinaryIO, layout: VoxelLayout) -> bytes:
         stream.seek(layout.start_byte)
     if layout.encoding == "raw":
         return stream.read(layout.total_bytes)
-    # At most one byte beyond what the header promises: a bomb gains nothing.
     decompressor = zlib.decompressobj(wbits=47) if layout.encoding == "zlib" else bz2.BZ2Decompressor()
     parts: list[bytes] = []
     missing = layout.total_bytes
-    while missing > 0 and not decompressor.eof and (packed := stream.read(_CHUNK_BYTES)):
-        part = decompressor.decompress(packed, missing)
+    packed = b""
+    # One byte more than promised is asked for: the checksum stands behind the last one, and a bomb gains nothing.
+    while missing >= 0 and not decompressor.eof:
+        packed = packed or stream.read(_CHUNK_BYTES)
+        part, rest = _step(decompressor, packed, missing + 1)
+        if not packed and not part:
+            raise EOFError
         parts.append(part)
         missing -= len(part)
-        while missing > 0 and (tail := _more(decompressor, missing)):
-            parts.append(tail)
-            missing -= len(tail)
+        packed = rest
+    if missing < 0:
+        raise ValueError
     return b"".join(parts)
 
 
-def _more(decompressor: Any, size: int) -> bytes:
-    """Give what a decompressor held back when its last output was full."""
-    if decompressor.eof:
-        return b""
-    if isinstance(decompressor, bz2.BZ2Decompressor):
-        return b"" if decompressor.needs_input else decompressor.decompress(b"", size)
-    more: bytes = decompressor.decompress(decompressor.unconsumed_tail, size)
-    return more
+def _step(decompressor: Any, packed: bytes, size: int) -> tuple[bytes, bytes]:
+    """Decompress at most so many bytes; give them and what is left of the packed ones."""
+    part: bytes = decompressor.decompress(packed, size)
+    # zlib hands back what it did not use; bz2 keeps it for itself.
+    rest: bytes = getattr(decompressor, "unconsumed_tail", b"")
+    return part, rest
