@@ -309,14 +309,18 @@ def test_damage_that_only_a_checksum_tells_is_told(tmp_path: Path, encoding: str
     data[::7, ::5, ::3] = 1
     nrrd.write(str(path), data, {"encoding": encoding})
     whole = path.read_bytes()
-    # The last bits of a bzip2 file are padding, and mean nothing.
-    for at in range(len(whole) // 2, len(whole) - 1, len(whole) // 37):
+    told = 0
+    for at in range(len(whole) // 2, len(whole), len(whole) // 37):
         damaged = bytearray(whole)
         damaged[at] ^= 1
         path.write_bytes(damaged)
 
-        with pytest.raises(InputError):
-            ItkReader().decode(grouped(path).series[0])
+        # Some bits of a bzip2 stream mean nothing: then the voxels must be the same.
+        try:
+            assert np.array_equal(decoded(path).data, data)
+        except InputError:
+            told += 1
+    assert told
 
 
 @pytest.mark.parametrize(
