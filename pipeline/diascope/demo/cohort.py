@@ -1,7 +1,6 @@
 """Make the demo's cohort: folders of scans as a hospital hands them over, and the truth beside them."""
 
 import csv
-import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,10 +21,11 @@ from diascope.errors import OutputError
 from diascope.geometry import Grid
 from diascope.io.outfolder import output_errors
 
-TRUTH_COLUMNS = (
-    "case", "patient", "split", "image", "label", "image_sha256", "label_sha256",
-    "series_uid", "target", "side", "volume_mm3",
-)  # fmt: skip
+# What `diascope evaluate` reads, then what a person may want to know.
+TRUTH_COLUMNS = ("case", "file", "truth", "label", "side", "volume_mm3")
+
+# As the bundle calls what it draws.
+LESION_LABEL = "tumour"
 
 _OUTCOMES: Mapping[Fault | None, tuple[Outcome, str]] = {
     None: ("done", ""),
@@ -185,7 +185,5 @@ def _write_truth_table(path: Path, cases: Iterable[PlantedCase]) -> None:
 
 
 def _truth_row(root: Path, case: PlantedCase, series: PlantedSeries, truth: Truth) -> tuple[str, ...]:
-    digest = hashlib.sha256(truth.label_file.read_bytes()).hexdigest()
-    label = truth.label_file.relative_to(root).as_posix()
-    volume = f"{truth.volume_mm3:.1f}"
-    return case.key, case.record_number, "test", "", label, "", digest, series.uid, "tumour", truth.side, volume
+    file, label_map = (path.relative_to(root).as_posix() for path in (series.files[0], truth.label_file))
+    return case.key, file, label_map, LESION_LABEL, truth.side, f"{truth.volume_mm3:.1f}"

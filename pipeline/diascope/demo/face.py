@@ -166,11 +166,11 @@ HEAD_PARTS: tuple[Part, ...] = (
     Part(_T.BONE, (-32, 46, -39), (20, 27, 19), min_depth_mm=4),
     Part(_T.FAT, (-32, 48, -39), (17.5, 25, 16.5), min_depth_mm=3),
     Part(_T.FAT, (-27, 36, -38), (11, 18, 10)),
-    Part(_T.NERVE, (-26, 38, -37), (2.2, 18, 2.2)),  # optic nerve
-    Part(_T.MUSCLE, (-18, 46, -40), (2.2, 18, 5)),  # medial rectus
-    Part(_T.MUSCLE, (-43, 46, -40), (2.2, 16, 5)),  # lateral rectus
-    Part(_T.MUSCLE, (-30, 44, -27), (5, 17, 2)),  # superior rectus
-    Part(_T.MUSCLE, (-30, 44, -52), (5, 17, 2)),  # inferior rectus
+    Part(_T.NERVE, (-26, 38, -37), (3.0, 18, 3.0)),  # optic nerve
+    Part(_T.MUSCLE, (-19, 46, -40), (3.2, 18, 6)),  # medial rectus
+    Part(_T.MUSCLE, (-43, 45, -40), (3.2, 16, 6)),  # lateral rectus
+    Part(_T.MUSCLE, (-30, 44, -28), (6, 17, 2.6)),  # superior rectus
+    Part(_T.MUSCLE, (-30, 44, -51), (6, 17, 2.6)),  # inferior rectus
     Part(_T.SCLERA, (-32, 63, -40), (13.2, 13.2, 13.2)),
     Part(_T.VITREOUS, (-32, 63, -40), (11.8, 11.8, 11.8)),
     Part(_T.LENS, (-32, 71, -40), (4.6, 2.2, 4.6)),

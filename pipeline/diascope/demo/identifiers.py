@@ -1,12 +1,13 @@
-"""Every string in the cohort that tells who somebody is."""
+"""Every string in the cohort that tells who somebody is.
+
+Only what is long enough to be searched for: an age such as 093Y would turn up by
+chance in every compressed image.
+"""
 
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from diascope.demo.people import Visit
-
-# From this age on, the age itself is an identifier (HIPAA safe harbour, 45 CFR 164.514).
-OLDEST_TOLD_YEARS = 89
 
 
 def identifiers_of(scans: Path, files: Sequence[Path], visits: Sequence[Visit], uids: Iterable[str]) -> tuple[str, ...]:
@@ -35,8 +36,6 @@ def _of_visit(visit: Visit) -> Iterator[str]:
     for day in (person.birth_date, visit.on):
         yield from (day.strftime("%Y%m%d"), day.isoformat())
     yield from (visit.accession_number, machine.institution, machine.station, machine.serial_number, machine.physician)
-    if person.age_years(visit.on) > OLDEST_TOLD_YEARS:
-        yield f"{person.age_years(visit.on):03d}Y"
 
 
 def _of_path(relative: Path) -> Iterator[str]:

@@ -101,7 +101,7 @@ SKYRA = Machine(
     "SIEMENS", "Skyra", 3.0, "St. Brannoc Infirmary", "SBIMR3T01", "SN-145227", "QUARTERMAINE^EDMUND", "{uid}.IMA"
 )
 SIGNA = Machine(
-    "GE MEDICAL SYSTEMS", "Signa HDxt", 1.5, "Ostervik Sykehus", "OSVMR15A", "SN-771043", "HALVORSRUD^SIGNE",
+    "GE MEDICAL SYSTEMS", "Signa HDxt", 1.5, "Ostervik Sykehus", "OSVMR15A", "SN-771043", "HALVORSRUD^GUNNHILD",
     "i{n:05d}.MRDC.{n}", counts_down=True,
 )  # fmt: skip
 ACHIEVA = Machine(

@@ -157,7 +157,7 @@ STUDIES: tuple[Study, ...] = (
         "no_lesion_flair",
         Visit(people.DUBROVSKAYA, people.VANTAGE, date(2016, 12, 9), "150044", "ACC-9026603", "HEAD ROUTINE"),
         Build((0.93, 0.91, 0.92), (1.0, 1.0, 5.0), (-1.0, 0.0, 2.0)),
-        (_flair("FLAIR AX", white_level=800.0, noise=0.045, bias=0.15),),
+        (_flair("FLAIR AX", white_level=800.0, noise=0.045, bias=0.10),),
     ),
     Study(
         "torn_file",
