@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from diascope.run.tracking_sender import send_pending
+from diascope.run.tracking_sender import close_interrupted, send_pending
 from diascope.run.tracking_spool import Spool, read_spool
 from diascope.run.tracking_target import Target
 
@@ -148,6 +148,24 @@ def test_a_resumed_run_goes_on_in_the_same_run(out: Path, store: Path) -> None:
     assert run.data.tags["diascope.resumed"] == "1"
     assert run.data.tags["mlflow.note.content"] == "**2 cases**, 1 failed"
     assert len(client_of(store).get_metric_history(first.run_id, "case.seconds")) == 4
+
+
+def test_a_run_whose_batch_was_killed_is_marked_until_it_is_resumed(out: Path, store: Path) -> None:
+    spool = out / "tracking.jsonl"
+    *begun, _ended = spool.read_text().splitlines(keepends=True)
+    spool.write_text("".join(begun))
+    send_pending(out, target_of(store))
+    assert the_run(store).info.status == "RUNNING"
+
+    close_interrupted(out, target_of(store))
+
+    assert the_run(store).info.status == "KILLED"
+    again = Spool(spool)
+    again.add("resumed", RUN, {"count": 1})
+    again.add("ended", RUN, {"status": "FINISHED", "note": ""})
+    send_pending(out, target_of(store))
+    close_interrupted(out, target_of(store))
+    assert the_run(store).info.status == "FINISHED"
 
 
 def test_another_destination_gets_everything(out: Path, store: Path, tmp_path: Path) -> None:

@@ -78,8 +78,8 @@ class TrackedRun(ReportWriter):
             self._tracker.log_file(table.name)
         self._tracker.log_file(out.report_html.name, pictures="inside")
         for case_id in summary.previews:
-            self._tracker.log_file(f"cases/{case_id}/preview.png", folder="previews", pictures="is_one")
-        result = self._tracker.finish()
+            self._tracker.log_file(f"cases/{case_id}/preview.png", folder=f"previews/{case_id}", pictures="is_one")
+        result = self._tracker.finish(note=_note(summary))
         if result.run_id:
             write_record(out, replace(record, tracking_run=result.run_id))
 
@@ -110,6 +110,14 @@ def _description(record: RunRecord, order: BatchOrder) -> RunDescription:
             **versions,
         },
         note=f"{len(order.plan.studies)} cases. Review them with `diascope view OUT`.",
+    )
+
+
+def _note(summary: RunSummary) -> str:
+    ends = ", ".join(f"{summary.count(status)} {status.replace('_', ' ')}" for status in ("failed", "nothing_to_do"))
+    return (
+        f"**{summary.count('done')} of {len(summary.rows)} cases done**, {ends}, "
+        f"{summary.doubtful} to look at first. Review them with `diascope view OUT`."
     )
 
 

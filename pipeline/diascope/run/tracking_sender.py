@@ -17,7 +17,7 @@ import os
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -102,6 +102,20 @@ def send_pending(root: Path, target: Target) -> SendResult:
         return _send_guarded(root, target, content)
 
 
+def close_interrupted(root: Path, target: Target) -> None:
+    """Mark a run as killed whose batch ended without saying so; it goes on when the batch is resumed."""
+    content = read_spool(root / "tracking.jsonl")
+    last = content.last_run()
+    known = content.receipt(target.digest, last.run) if last else None
+    if known is None or content.events[-1].kind == "ended" or why_unreachable(target):
+        return
+    from mlflow.tracking import MlflowClient  # noqa: PLC0415
+
+    # As above: a mark that cannot be made is no reason to fail.
+    with suppress(Exception):
+        MlflowClient(tracking_uri=target.uri).set_terminated(known.run_id, "KILLED", content.events[-1].at_ms)
+
+
 def main() -> int:
     """Send at each line of the standard input and at its end; print how it went as one line of JSON."""
     os.environ.update(ENVIRONMENT)
@@ -110,6 +124,7 @@ def main() -> int:
     result = SendResult(0, 0)
     for _ in _signals():
         result = result.then(send_pending(root, target))
+    close_interrupted(root, target)
     sys.stdout.write(json.dumps(asdict(result)) + "\n")
     return 0
 
