@@ -310,7 +310,8 @@ def test_damage_that_only_a_checksum_tells_is_told(tmp_path: Path, encoding: str
     nrrd.write(str(path), data, {"encoding": encoding})
     whole = path.read_bytes()
     told = 0
-    for at in range(whole.index(b"\n\n") + 2, len(whole), 3):
+    start = whole.index(b"\n\n") + 2
+    for at in range(start, len(whole), max(1, (len(whole) - start) // 25)):
         damaged = bytearray(whole)
         damaged[at] ^= 1
         path.write_bytes(damaged)
