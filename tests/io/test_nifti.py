@@ -241,6 +241,14 @@ def test_complex_voxels_are_refused_by_name(tmp_path: Path) -> None:
     assert only_refusal(read(tmp_path)) == "complex_data"
 
 
+def test_a_label_map_is_skipped_by_rule(tmp_path: Path) -> None:
+    image = nibabel.Nifti1Image(voxels(np.uint8), affine_mm())
+    image.header.set_intent("label")
+    nibabel.save(image, tmp_path / "image.nii")
+
+    assert fates(read(tmp_path)) == {("skipped", "label_map"): 1}
+
+
 def test_a_file_without_a_suffix_is_known_by_its_content(tmp_path: Path) -> None:
     write(tmp_path / "image.nii.gz", sform=affine_mm()).rename(tmp_path / "scan")
 

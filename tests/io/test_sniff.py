@@ -19,6 +19,7 @@ from diascope.io.sniff import read_head, unclaimed
         ("report.pdf", b"%PDF-1.4", "not_an_image", "document"),
         ("a.sqlite", b"SQLite format 3\0", "not_an_image", "database"),
         ("Thumbs.db", b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", "not_an_image", "unknown_format"),
+        ("._IM0001.dcm", b"\x00\x05\x16\x07\0\2\0\0Mac OS X", "not_an_image", "macos_metadata"),
         ("empty", b"", "not_an_image", "empty_file"),
         ("empty.dcm", b"", "failed", "empty_file"),
         ("scan.dcm", b"\0" * 50, "failed", "corrupt"),

@@ -9,6 +9,9 @@ from diascope.io.series import FileFate
 
 GZIP_MAGIC = b"\x1f\x8b"
 
+APPLE_DOUBLE = b"\x00\x05\x16\x07"
+"""Begins the `._name` that macOS writes beside `name` on foreign disks, suffix included."""
+
 IMAGE_SUFFIXES = (
     ".dcm", ".dicom", ".ima", ".nii", ".hdr", ".img", ".nrrd", ".nhdr", ".mha", ".mhd",
     ".png", ".jpg", ".jpeg", ".tif", ".tiff",
@@ -31,6 +34,7 @@ _KNOWN_KINDS: tuple[tuple[bytes, str, str], ...] = (
     (b"\xfd7zXZ", "archive", "an xz archive"),
     (b"\x28\xb5\x2f\xfd", "archive", "a zstandard archive"),
     (b"<?xml", "text", "an XML text"),
+    (APPLE_DOUBLE, "macos_metadata", "what macOS leaves beside a file"),
 )
 
 
@@ -66,18 +70,26 @@ def read_head(file: FoundFile) -> Head:
 def unclaimed(file: FoundFile, head: Head) -> tuple[FileFate, Failure]:
     """Say why a file that no reader claims is no image, or a broken one."""
     name = file.path.name.lower().removesuffix(".gz")
-    if name.endswith(IMAGE_SUFFIXES):
-        if file.size_bytes == 0:
-            return "failed", Failure("empty_file", "named like an image, but it has no bytes", "copy it again")
-        return "failed", Failure("corrupt", "named like an image, but its content is none", "copy it again")
+    if name.endswith(IMAGE_SUFFIXES) and not head.content.startswith(APPLE_DOUBLE):
+        return "failed", _broken_image(file)
+    return "not_an_image", _stray(file, head)
+
+
+def _broken_image(file: FoundFile) -> Failure:
     if file.size_bytes == 0:
-        return "not_an_image", Failure("empty_file", "it has no bytes", "")
+        return Failure("empty_file", "named like an image, but it has no bytes", "copy it again")
+    return Failure("corrupt", "named like an image, but its content is none", "copy it again")
+
+
+def _stray(file: FoundFile, head: Head) -> Failure:
+    if file.size_bytes == 0:
+        return Failure("empty_file", "it has no bytes", "")
     for magic, code, words in _KNOWN_KINDS:
         if head.content.startswith(magic):
-            return "not_an_image", Failure(code, words, "")
+            return Failure(code, words, "")
     if _is_text(head.content):
-        return "not_an_image", Failure("text", "a text", "")
-    return "not_an_image", Failure("unknown_format", "no reader knows this kind of file", "")
+        return Failure("text", "a text", "")
+    return Failure("unknown_format", "no reader knows this kind of file", "")
 
 
 def _is_text(content: bytes) -> bool:

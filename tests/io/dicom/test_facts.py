@@ -141,3 +141,13 @@ def test_selection_strings_are_there_for_rules(tmp_path: Path) -> None:
     assert selection["series_description"] == "t1 oblique"
     assert selection["protocol_name"] == "protocol"
     assert slice_of(Phantom(), 0).SeriesDescription == selection["series_description"]
+
+
+def test_the_second_scale_of_philips_is_told(tmp_path: Path) -> None:
+    def scaled(_: int, dataset: Dataset) -> Dataset:
+        dataset.private_block(0x2005, "Philips MR Imaging DD 001", create=True).add_new(0x0E, "FL", 0.0123)
+        return dataset
+
+    write_series(tmp_path, Phantom(), scaled)
+
+    assert any("not the precise ones (scale slope)" in note for note in only_series(read(tmp_path)).notes)

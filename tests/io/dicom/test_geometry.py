@@ -114,6 +114,17 @@ def test_jittered_positions_do_not_add_up(tmp_path: Path) -> None:
     np.testing.assert_allclose(space.affine, phantom.affine_ras_mm, atol=1e-6)
 
 
+def test_a_header_that_contradicts_its_positions_is_told_and_not_believed(tmp_path: Path) -> None:
+    phantom = Phantom()
+    write_series(tmp_path, phantom, with_tags(SpacingBetweenSlices=5.0))
+
+    series = only_series(read(tmp_path))
+
+    assert isinstance(series.space, Grid)
+    np.testing.assert_allclose(series.space.affine, phantom.affine_ras_mm, atol=1e-5)
+    assert "the header says that slices are 5.00 mm apart, their positions say 2.50 mm" in series.notes
+
+
 def test_positions_rounded_to_tenths_are_no_uneven_spacing(tmp_path: Path) -> None:
     phantom = Phantom(directions=np.eye(3), spacing_mm=(0.7, 0.8, 0.625))
 

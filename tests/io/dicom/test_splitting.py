@@ -98,6 +98,18 @@ def test_a_localizer_in_three_planes_is_tagged_as_one(tmp_path: Path) -> None:
     assert {series.facts.plane for series in found.series} == {"axial", "sagittal", "coronal"}
 
 
+def test_stacks_through_the_discs_of_a_spine_are_no_localizer(tmp_path: Path) -> None:
+    for at, degrees in enumerate((0, 12, 24)):
+        turn = np.deg2rad(degrees)
+        tilt = np.array([[1, 0, 0], [0, np.cos(turn), -np.sin(turn)], [0, np.sin(turn), np.cos(turn)]])
+        add_part(tmp_path, Phantom(shape=(5, 7, 4), directions=tilt, name=f"disc {at}"), f"{at}")
+
+    found = read(tmp_path)
+
+    assert len(found.series) == 3
+    assert not any(series.selection.get("is_localizer") for series in found.series)
+
+
 def test_a_localizer_with_uneven_slices_is_skipped_by_rule_and_no_error(tmp_path: Path) -> None:
     phantom = Phantom(shape=(5, 7, 4), directions=np.eye(3))
 

@@ -27,14 +27,14 @@ class PixelPlan:
         volumes: For each volume its slices along k.
         between: For each slice of a volume, the picked slice below it and how far it
             lies towards the next; empty where the picked slices are the volume's.
-        window: (centre, width) that the header proposes.
+        display_window: (centre, width) that the header proposes.
         axis_values: Where each volume lies on the fourth axis; empty where not known.
     """
 
     layouts: tuple[Layout, ...]
     volumes: tuple[tuple[Pick, ...], ...]
     between: tuple[tuple[int, float], ...] = ()
-    window: tuple[float, float] | None = None
+    display_window: tuple[float, float] | None = None
     axis_values: tuple[float, ...] = ()
 
 
@@ -184,4 +184,4 @@ def _plan(ordered: Ordered, headers: Iterable[Header], placement: Placement, fir
         )
         for volume in ordered.volumes
     )
-    return PixelPlan(tuple(layouts), volumes, placement.between, first.frame.window, ordered.values)
+    return PixelPlan(tuple(layouts), volumes, placement.between, first.frame.display_window, ordered.values)

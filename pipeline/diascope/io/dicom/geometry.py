@@ -19,6 +19,9 @@ LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0])
 # Cosines of one row and one column that are further from a right angle are no orientation.
 RIGHT_ANGLE = 1e-3
 
+# SpacingBetweenSlices that is further off than this is told; positions are what counts.
+SAID_PART = 0.05
+
 
 @dataclass(frozen=True, slots=True)
 class Placement:
@@ -63,12 +66,19 @@ def grid_of(slices: Sequence[Slice], *, allow_gaps: bool = False) -> Placement:
     affine[:3] = LPS_TO_RAS @ affine[:3]
     layout = slices[0].header.layout
     grid = Grid((layout.image_columns, layout.image_rows, len(steps.between) or len(slices)), affine)
-    notes = steps.notes
+    notes = steps.notes + _spacing_note(slices, float(steps.step_mm @ normal))
     if grid.is_sheared:
         cosine = steps.step_mm @ normal / np.linalg.norm(steps.step_mm)
         degrees = np.rad2deg(np.arccos(np.clip(cosine, -1, 1)))
         notes = (*notes, f"gantry tilt: the slices are stacked {degrees:.1f} degrees off their normal, and kept so")
     return Placement(grid, steps.between, notes)
+
+
+def _spacing_note(slices: Sequence[Slice], step_mm: float) -> tuple[str, ...]:
+    said_mm = slices[0].frame.spacing_between_mm
+    if len(slices) == 1 or not said_mm or abs(abs(said_mm) - step_mm) <= SAID_PART * step_mm:
+        return ()
+    return (f"the header says that slices are {abs(said_mm):.2f} mm apart, their positions say {step_mm:.2f} mm",)
 
 
 def flat_space_of(header: Header, slices: int = 1) -> tuple[Space, tuple[str, ...]]:

@@ -10,7 +10,7 @@ from diascope.io.dicom.building import image_of
 from diascope.io.dicom.duplicates import without_copies
 from diascope.io.dicom.headers import Header
 from diascope.io.dicom.kinds import is_projection
-from diascope.io.dicom.splitting import Slice, Stack, has_several_directions, split
+from diascope.io.dicom.splitting import Slice, Stack, crosses_itself, split
 from diascope.io.reader import Context, FoundFile, Grouped, failure_of
 from diascope.io.series import CaseIdentity, FileFate, FileRecord, RefusedImage, Series
 
@@ -193,7 +193,7 @@ def _is_scout(stacks: Sequence[Stack]) -> bool:
         return False
     if any("LOCALIZER" in one.header.image_type for one in slices):
         return True
-    return has_several_directions(stacks)
+    return crosses_itself(stacks)
 
 
 def _noted(series: Series, notes: Sequence[str]) -> Series:

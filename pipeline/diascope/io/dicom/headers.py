@@ -116,7 +116,7 @@ class Frame:
         temporal: TemporalPositionIdentifier or its index among dimensions.
         trigger_ms: Trigger or delay time.
         stack: StackID; parts of a series that belong together.
-        window: (centre, width).
+        display_window: (centre, width).
         kind: What kind of image the frame is, where frames of one file differ in it.
         dimensions: Index of the frame along the dimensions that are not its place.
     """
@@ -137,7 +137,7 @@ class Frame:
     temporal: float | None = None
     trigger_ms: float | None = None
     stack: str = ""
-    window: tuple[float, float] | None = None
+    display_window: tuple[float, float] | None = None
     kind: tuple[str, ...] = ()
     dimensions: tuple[int, ...] = ()
 

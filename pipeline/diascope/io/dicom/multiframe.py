@@ -90,7 +90,7 @@ def _grouped_frame(number: int, group: Dataset, shared: Dataset, top: Frame, fre
         temporal=_first(content.get("TemporalPositionIndex")),
         trigger_ms=_first(item("CardiacSynchronizationSequence").get("NominalCardiacTriggerDelayTime")),
         stack=str(content.get("StackID") or ""),
-        window=(window[0], window[1]) if window[0] is not None and window[1] else None,
+        display_window=(window[0], window[1]) if window[0] is not None and window[1] else None,
         kind=_kind(item),
         dimensions=tuple(index[at] for at in free if at < len(index)),
     )

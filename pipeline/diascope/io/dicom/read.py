@@ -13,7 +13,7 @@ from diascope.io.dicom.headers import Common, Frame, Header, Layout, Orientation
 from diascope.io.dicom.kinds import NoImage, burned_in_reason, no_image
 from diascope.io.dicom.mosaic import is_tiled, untiled
 from diascope.io.dicom.multiframe import expanded
-from diascope.io.dicom.vendor import PRIVATE, b_value, direction, image_component
+from diascope.io.dicom.vendor import PRIVATE, b_value, direction, has_precise_scale, image_component
 from diascope.io.reader import FoundFile, IngestSettings, failure_of
 
 _HEADER_TAGS = frozenset(
@@ -158,7 +158,7 @@ def frame_of(found: Elements) -> Frame:
         direction=direction(found),
         temporal=values.number(found, 0x00200100),
         trigger_ms=values.number(found, 0x00181060),
-        window=_window(found),
+        display_window=_window(found),
     )
 
 
@@ -227,4 +227,6 @@ def _notes(found: Elements) -> tuple[str, ...]:
         notes.append("a file without a DICOM file header: its encoding was recognised from the content")
     if found.preamble.startswith((b"MZ", b"\x7fELF")):
         notes.append("a program hides in the preamble of a file; nothing of it was used or copied")
+    if has_precise_scale(found):
+        notes.append("Philips: the numbers are the displayed ones (rescale slope), not the precise ones (scale slope)")
     return tuple(notes)

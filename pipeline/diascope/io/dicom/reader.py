@@ -71,7 +71,7 @@ class DicomReader:
             return _colour(series, series.space, picks, reader)
         read = _filled_numbers if plan.between else _numbers
         data = read(series.space, picks, plan, reader)
-        window = plan.window
+        window = plan.display_window
         if window is None and layout.has_voi_lut:
             window = window_of_lut(reader.dataset(picks[len(picks) // 2]))
         return Volume(

@@ -72,6 +72,10 @@ def rescaled(stored: NDArray[Any], pick: Pick, dtype: DTypeLike) -> NDArray[Any]
 def through_lut(stored: NDArray[Any], dataset: Dataset) -> NDArray[np.float32]:
     """Apply a modality LUT.
 
+    Args:
+        stored: (rows, columns) stored numbers.
+        dataset: Holds the table.
+
     Raises:
         InputError: The table in the header is broken.
     """

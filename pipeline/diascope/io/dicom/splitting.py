@@ -2,7 +2,10 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import combinations
 from typing import NamedTuple
+
+import numpy as np
 
 from diascope.errors import InputError
 from diascope.io.dicom.headers import Frame, Header, Orientation, Vector
@@ -12,6 +15,9 @@ SAME_DIRECTION = 1e-3
 
 # Echo times of one echo differ in the last digit that a scanner writes.
 SAME_ECHO_MS = 0.01
+
+# Planes at more than 45 degrees.
+ACROSS_COSINE = 0.7
 
 
 class Place(NamedTuple):
@@ -70,12 +76,14 @@ def split(headers: Iterable[Header]) -> list[Stack]:
     return [Stack(tuple(slices), repr(address)) for address, slices in found.items()]
 
 
-def has_several_directions(stacks: Sequence[Stack]) -> bool:
-    """Say whether the stacks of a series lie at angles to each other."""
-    directions: list[Orientation] = []
-    for stack in stacks:
-        _known_direction(stack.slices[0].frame.orientation, directions)
-    return len(directions) > 1
+def crosses_itself(stacks: Sequence[Stack]) -> bool:
+    """Say whether stacks of a series lie across each other, as those of a localizer in several planes do.
+
+    The stacks through the discs of a spine are tilted against each other, too, but far less.
+    """
+    found = (stack.slices[0].frame.orientation for stack in stacks)
+    normals = [np.cross(six[:3], six[3:]) for six in found if six is not None]
+    return any(abs(float(one @ other)) < ACROSS_COSINE for one, other in combinations(normals, 2))
 
 
 def _known_direction(orientation: Orientation | None, known: list[Orientation]) -> Orientation | None:

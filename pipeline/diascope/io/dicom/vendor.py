@@ -11,6 +11,7 @@ SIEMENS_CSA = (0x0029, "SIEMENS CSA HEADER")
 GE_PARAMETERS = (0x0043, "GEMS_PARM_01")
 GE_ACQUISITION = (0x0019, "GEMS_ACQU_01")
 PHILIPS_IMAGING = (0x2001, "Philips Imaging DD 001")
+PHILIPS_MR = (0x2005, "Philips MR Imaging DD 001")
 UIH = (0x0065, "Image Private Header")
 
 PRIVATE: dict[tuple[int, str], frozenset[int]] = {
@@ -19,6 +20,7 @@ PRIVATE: dict[tuple[int, str], frozenset[int]] = {
     GE_PARAMETERS: frozenset({0x2F, 0x39}),
     GE_ACQUISITION: frozenset({0xBB, 0xBC, 0xBD}),
     PHILIPS_IMAGING: frozenset({0x03}),
+    PHILIPS_MR: frozenset({0x0E}),
     UIH: frozenset({0x09, 0x37, 0x50}),
 }
 """Elements to keep, by (group, creator)."""
@@ -53,6 +55,16 @@ def direction(found: Elements) -> Vector | None:
     if all(parts):
         return parts[0][0], parts[1][0], parts[2][0]
     return None
+
+
+def has_precise_scale(found: Elements) -> bool:
+    """Say whether Philips offers a second scale, by which signals of different scans compare.
+
+    The standard's rescale slope gives the numbers that the console displays; those
+    divided by this private slope too are called precise (Chenevert et al. 2014,
+    doi:10.1593/tlo.13811).
+    """
+    return (*PHILIPS_MR, 0x0E) in found.private
 
 
 def image_component(found: Elements) -> str:
