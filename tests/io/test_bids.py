@@ -5,7 +5,6 @@ from pathlib import Path
 
 import pytest
 
-from diascope.errors import InputError
 from diascope.io.bids import BidsFiles, with_bids_origins
 from diascope.io.reader import FoundFile, Origin
 
@@ -116,9 +115,14 @@ def test_a_dataset_in_an_archive_keeps_its_cases_wherever_it_is_unpacked(tmp_pat
     assert cases == {"/in/a.zip!ds/sub-01"}
 
 
-def test_a_participants_table_without_ids_is_told(tmp_path: Path) -> None:
+@pytest.mark.parametrize("text", ["subject\tsex\nsub-01\tF\n", "", "a\ta\n1\t2\n"])
+def test_a_participants_table_that_is_none_fails_by_itself_and_the_images_stay(tmp_path: Path, text: str) -> None:
     root = dataset(tmp_path / "ds")
-    (root / "participants.tsv").write_text("subject\tsex\nsub-01\tF\n")
+    (root / "participants.tsv").write_text(text)
 
-    with pytest.raises(InputError, match="no column participant_id"):
-        with_bids_origins(found(root, "sub-01/x.nii.gz"))
+    files = with_bids_origins(found(root, "participants.tsv", "sub-01/anat/sub-01_T1w.nii.gz"))
+
+    assert [(file.path.name, fate, failure.code) for file, fate, failure in files.decided] == [
+        ("participants.tsv", "failed", "bad_table")
+    ]
+    assert dict(origin_of(files).facts) == {"bids_suffix": "T1w", "modality": "MR"}

@@ -29,6 +29,10 @@ _MODALITIES = {
 
 _DERIVATIVE = Failure("bids_derivative", "a derivative of other images of the folder", "give that folder by itself")
 _SOURCE = Failure("bids_source", "the source of other images of the folder", "give that folder by itself")
+_PARTICIPANTS = "participants.tsv"
+_BROKEN_TABLE = Failure(
+    "bad_table", "participants.tsv is no table with a column participant_id: no groups are known", "correct the table"
+)
 _MASK = Failure("mask", "a label map, not an image", "")
 
 
@@ -53,7 +57,9 @@ def with_bids_origins(files: Sequence[FoundFile]) -> BidsFiles:
     for file in files:
         place = None if file.origin else roots.place_of(file)
         failure = place.decides(file) if place else None
-        if failure:
+        if place and place.is_broken_table:
+            decided.append((file, "failed", _BROKEN_TABLE))
+        elif failure:
             decided.append((file, "skipped", failure))
         elif place and place.subject:
             kept.append(dataclasses.replace(file, origin=place.origin(file)))
@@ -69,12 +75,12 @@ class _Dataset:
     Attributes:
         root: Where it is.
         name: As it calls itself.
-        participants: What is said of each subject, by column.
+        participants: What is said of each subject, by column; None if the table cannot be read.
     """
 
     root: Path
     name: str
-    participants: Mapping[str, Mapping[str, str]]
+    participants: Mapping[str, Mapping[str, str]] | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +103,10 @@ class _Place:
         found = _SUFFIX.search(self.parts[-1])
         return found[1] if found else ""
 
+    @property
+    def is_broken_table(self) -> bool:
+        return self.dataset.participants is None and self.parts == (_PARTICIPANTS,)
+
     def decides(self, file: FoundFile) -> Failure | None:
         if not file.path.name.lower().endswith(_IMAGE) and "sourcedata" not in self.parts:
             return None
@@ -107,7 +117,7 @@ class _Place:
         return _MASK if self.suffix.lower() in _MASKS else None
 
     def origin(self, file: FoundFile) -> Origin:
-        facts = dict(self.dataset.participants.get(self.subject, {}))
+        facts = dict((self.dataset.participants or {}).get(self.subject, {}))
         modality = next((_MODALITIES[part] for part in self.parts if part in _MODALITIES), "")
         facts |= {"bids_suffix": self.suffix} | ({"modality": modality} if modality else {})
         # An archive is unpacked in another place every time: its own name counts.
@@ -146,15 +156,18 @@ def _dataset(folder: Path) -> _Dataset | None:
         return None
     if not isinstance(content, dict) or "BIDSVersion" not in content:
         return None
-    return _Dataset(folder, str(content.get("Name") or folder.name), _participants(folder / "participants.tsv"))
+    return _Dataset(folder, str(content.get("Name") or folder.name), _participants(folder / _PARTICIPANTS))
 
 
-def _participants(path: Path) -> dict[str, Mapping[str, str]]:
+def _participants(path: Path) -> dict[str, Mapping[str, str]] | None:
     if not path.is_file():
         return {}
-    table = read_table(path, "participants.tsv")
+    try:
+        table = read_table(path, _PARTICIPANTS)
+    except InputError:
+        return None
     if "participant_id" not in table.columns:
-        raise InputError("participants.tsv has no column participant_id", code="bad_table")
+        return None
     dropped = {"participant_id", *identifying_columns(table.columns)}
     return {row["participant_id"]: _without(row, dropped) for row in table.rows}
 
