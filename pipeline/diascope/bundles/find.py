@@ -46,6 +46,10 @@ class DiascopeBlock(BaseModel):
     colours: dict[str, str] = {}
     """`#rrggbb` of a label's name."""
 
+    expected: tuple[str, ...] | None = None
+    """Labels that every suitable image shows, so that a missing one is a doubt. Where left out: all of a network
+    with several labels (anatomy), none of a network with one (a lesion)."""
+
     activation: Literal["softmax", "sigmoid"] = "softmax"
     """What turns the network's numbers into probabilities."""
 
@@ -89,6 +93,13 @@ class BundleInfo:
             Label(value, name, self.block.colours.get(name, _FALLBACK_COLOUR))
             for value, name in sorted(self.block.labels.items())
         )
+
+    @property
+    def expected(self) -> tuple[str, ...]:
+        """Names of the labels that every suitable image shows."""
+        if self.block.expected is not None:
+            return self.block.expected
+        return tuple(label.name for label in self.labels) if len(self.labels) > 1 else ()
 
     @property
     def stamp(self) -> BundleStamp:

@@ -175,7 +175,7 @@ def finish(inferred: CaseOutputs) -> CaseResults:
         config_sha256=job.config_sha256,
         diascope_version=__version__,
     )
-    reasons = doubts(report)
+    reasons = doubts(report, {bundle.name: bundle.expected for bundle in job.bundles})
     report = replace(report, review_first=bool(reasons), review_reasons=reasons)
     return CaseResults(images, report, masks, _preview(images, report, masks))
 

@@ -1,6 +1,6 @@
 """What a report says of the images of a case, chosen or not, and what a reader should doubt."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
@@ -52,17 +52,23 @@ def record_images(study: Study, volumes: Mapping[str, Volume]) -> tuple[ImageRec
     )
 
 
-def doubts(report: CaseReport) -> tuple[str, ...]:
-    """Say in words why somebody should look at this case early; empty where nothing stands out."""
+def doubts(report: CaseReport, expected: Mapping[str, Sequence[str]]) -> tuple[str, ...]:
+    """Say in words why somebody should look at this case early; empty where nothing stands out.
+
+    Args:
+        report: Of the case.
+        expected: Labels that every suitable image shows, by bundle.
+    """
     reasons = []
     for drawn in report.segmentations or ():
-        sizes = [
-            number.value or 0
+        found = {
+            number.subject
             for number in report.measurements or ()
-            if number.quantity == "volume" and (number.bundle, number.image_id) == (drawn.bundle, drawn.image_id)
-        ]
-        if not any(sizes):
-            reasons.append(f"{drawn.bundle} drew nothing")
+            if (number.bundle, number.image_id, number.quantity) == (drawn.bundle, drawn.image_id, "volume")
+            and number.value
+        }
+        if missing := [name for name in expected.get(drawn.bundle, ()) if name not in found]:
+            reasons.append(f"{drawn.bundle} found no {', '.join(missing)}")
         if drawn.reached_border:
             reasons.append(f"{drawn.bundle}: {', '.join(drawn.reached_border)} cut off by the border of the image")
     return tuple(reasons)
