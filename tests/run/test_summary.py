@@ -1,10 +1,15 @@
 """A finished run in numbers."""
 
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
 
 from diascope.errors import InputError
+from diascope.findings import CaseReport, Finding, ImageRecord, Measurement, Prediction, Segmentation
+from diascope.io.private import IDENTITY_COLUMNS, INPUT_COLUMNS, REJECT_COLUMNS
+from diascope.run.ledger import LedgerRow
+from diascope.run.record import CaseRow, RunRecord
 from diascope.run.summary import summarise
 from tests.run.finished import BRAIN, GLIOMA, case_id, write_finished_run
 
@@ -75,3 +80,19 @@ def test_a_folder_that_holds_no_run_is_refused(tmp_path: Path) -> None:
 
     with pytest.raises(InputError, match="holds no run"):
         summarise(OutFolder(tmp_path))
+
+
+def test_every_column_and_every_key_is_in_the_manual(repository: Path) -> None:
+    manual = (repository / "docs" / "output.md").read_text()
+    classes = (RunRecord, CaseRow, Measurement, CaseReport, ImageRecord, Segmentation, Finding, LedgerRow, Prediction)
+    names = {field.name for one in classes for field in fields(one)} | {
+        *INPUT_COLUMNS,
+        *IDENTITY_COLUMNS,
+        *REJECT_COLUMNS,
+    }
+    # End points are told in words; the bundle and image of a finding are those of the segmentation.
+    in_words = {"longest_ends_ras_mm", "perpendicular_ends_ras_mm"}
+
+    missing = {name for name in names - in_words if f"`{name}`" not in manual}
+
+    assert missing == set()
