@@ -83,9 +83,8 @@ def unpack(file: FoundFile, context: Context) -> Unpacked:
     except _DAMAGED as error:
         failure = Failure("archive_damaged", f"the archive is damaged ({type(error).__name__})", "get the file again")
     except OSError as error:
-        if error.errno is not None:
-            raise
-        failure = Failure("archive_damaged", "the archive is damaged", "get the file again")
+        reason = error.strerror or "its data are damaged"
+        failure = Failure("cannot_read", f"the archive cannot be read: {reason}", "get the file again")
     shutil.rmtree(intake.folder, ignore_errors=True)
     fate: FileFate = "not_an_image" if failure.code in _NO_IMAGES else "refused"
     return Unpacked((), (context.record(file, fate, failure),))
@@ -185,11 +184,11 @@ class _Intake:
 
     def _unpack(self, member: _Member, target: Path) -> Failure | None:
         """Write a member to its place; say why not, if it must not stay there."""
-        try:
+        if target.exists() or any(parent.is_file() for parent in target.parents):
+            return _TWICE
+        with output_errors("a member of an archive"):
             target.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
             target.touch(mode=0o600, exist_ok=False)
-        except (FileExistsError, NotADirectoryError):
-            return _TWICE
         with member.open() as source, target.open("wb") as sink:
             head = source.read(HEAD_BYTES)
             if claims(head, member.name) and _kind(head, member.name) != "gz":
