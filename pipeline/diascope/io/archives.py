@@ -47,6 +47,7 @@ _MAX_NAME_BYTES = 1024
 _MAX_PART_BYTES = 200
 
 _CHUNK_BYTES = 2**20
+_TAR_BUFFER_BYTES = 2**18
 _MAX_EXTENDED_HEADER_BYTES = 2**20
 _ZIP_ENCRYPTED = 0x1
 
@@ -270,7 +271,10 @@ def _check_zip(infos: list[zipfile.ZipInfo], limit: Limit) -> None:
 
 
 def _tar_members(path: Path, limit: Limit) -> Iterator[_Member]:
-    with PackedStream(path, limit) as stream, _StrictTar.open(fileobj=stream, mode="r|") as archive:
+    with (
+        PackedStream(path, limit) as stream,
+        _StrictTar.open(fileobj=stream, mode="r|", bufsize=_TAR_BUFFER_BYTES) as archive,
+    ):
         while (info := archive.next()) is not None:
             # tarfile remembers every member; a million of them are a gigabyte.
             archive.members.clear()  # type: ignore[attr-defined]  # not in typeshed
