@@ -74,7 +74,7 @@ def test_the_same_seed_gives_the_same_curve_and_another_one_another(tmp_path: Pa
 
 
 def test_a_training_killed_in_the_middle_ends_with_the_same_curve(tmp_path: Path) -> None:
-    config = {**write_slices(tmp_path), "epochs": 8, "steps_per_epoch": 4}
+    config = {**write_slices(tmp_path), "epochs": 6, "steps_per_epoch": 2}
     whole = trained(config, tmp_path / "whole")
     yaml = write_config(config, tmp_path / "train.yaml")
     out = tmp_path / "killed"

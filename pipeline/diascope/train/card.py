@@ -110,10 +110,11 @@ def _results_text(config: TrainConfig, scores: Sequence[TestScore]) -> str:
         "brackets, the 95 % interval of a bootstrap over patients"
         + (" (with fewer than 5 patients: the range over images instead)." if patients < 5 else "."),
     ]
-    if is_synthetic:
+    if isinstance(config.source, SynthesisSettings):
         lines.append(
-            "**These images are synthetic**, at three contrasts, made from label maps kept out of the training. "
-            "They tell whether the anatomy was learned; on real scans expect less."
+            "**These images are synthetic**, made from label maps kept out of the training; "
+            f"{config.source.contrast_fraction:.0%} of the training images were drawn near the same contrasts. "
+            "They tell whether the anatomy was learned; on real scans expect less, on other contrasts much less."
         )
     lines += ["", f"| label | {' | '.join(shown)} |", "|---|" + "---|" * len(shown)]
     names = list(dict.fromkeys(score.label for score in scores))
