@@ -137,7 +137,7 @@ def _header(scan: Scan, visit: Visit, names: SeriesNames) -> Dataset:
     header.Columns, header.Rows = scan.grid.shape[:2]
     header.SamplesPerPixel, header.PhotometricInterpretation, header.PixelRepresentation = 1, "MONOCHROME2", 0
     header.BitsAllocated, header.BitsStored, header.HighBit = 16, BITS_STORED, BITS_STORED - 1
-    centre, width = protocol.white_level * 0.8, protocol.white_level * 1.6
+    centre, width = protocol.white_level * 0.95, protocol.white_level * 1.9
     header.WindowCenter, header.WindowWidth = _decimals([centre, width])
     if visit.machine.is_rescaled:
         header.RescaleIntercept, header.RescaleSlope, header.RescaleType = "0", "1.25", "normalized"
