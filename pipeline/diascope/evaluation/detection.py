@@ -103,11 +103,11 @@ class ScanHits:
     false_scores: Floats
 
 
-def sphere(centre: Corner, diameter: float, *, is_judged: bool = True) -> Lesion:
-    """Describe a lesion by centre and diameter, as LUNA16's annotations do."""
-    half = diameter / 2
+def sphere(centre: Corner, size: float, *, is_judged: bool = True) -> Lesion:
+    """Describe a lesion by centre and size (its diameter), as LUNA16's annotations do."""
+    half = size / 2
     low, high = (tuple(x + side * half for x in centre) for side in (-1, 1))
-    return Lesion((low[0], low[1], low[2]), (high[0], high[1], high[2]), diameter, is_judged)
+    return Lesion((low[0], low[1], low[2]), (high[0], high[1], high[2]), size, is_judged)
 
 
 def mark_of(finding: Finding) -> Mark:

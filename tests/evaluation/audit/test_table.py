@@ -142,3 +142,13 @@ def test_a_segmentation_table_counts_what_was_missed() -> None:
     found = prepare(frame, AuditSettings(groups=("sex",), task="segmentation"))
 
     assert {one.name: one.value for one in found.measures} == {"dice": 0.45, "miss_rate": 0.5, "false_alarm_rate": 0.0}
+
+
+def test_heatmap_hits_and_coverage_are_measured_where_the_table_holds_them() -> None:
+    found = prepare(table(heatmap_hit=[1, None, 0, 1], covered=[1, 1, 1, 0]), PLAN)
+
+    measured = {one.name: one.value for one in found.measures}
+    assert measured["heatmap_hit_rate"] == pytest.approx(2 / 3)
+    assert measured["covered_rate"] == 0.75
+    with pytest.raises(InputError, match="1 of 4 values of covered are neither 0 nor 1"):
+        prepare(table(covered=[1, 1, 1, 0.5]), PLAN)

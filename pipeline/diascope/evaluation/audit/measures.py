@@ -154,6 +154,24 @@ def detection_measures(found: Floats, lesions: Floats, false: Floats) -> tuple[M
     )
 
 
+def checked_measures(frame: pd.DataFrame) -> tuple[Measure, ...]:
+    """Measure what other checks left in the table: whether a heatmap hit, whether a set held the truth.
+
+    Columns `heatmap_hit` and `covered`, 0 or 1, empty where it was not asked.
+    """
+    asked = {"heatmap_hit": "heatmaps whose peak lies on the lesion", "covered": "sets that hold the true class"}
+    found = []
+    for name, words in asked.items():
+        if name not in frame:
+            continue
+        values = _numbers(frame, name)
+        known = np.isfinite(values)
+        if bad := int((known & ~np.isin(values, [0.0, 1.0])).sum()):
+            raise InputError(f"{bad} of {len(values)} values of {name} are neither 0 nor 1", code="bad_check")
+        found.append(_share(f"{name}_rate", values == 1, known, "not asked of this group", words))
+    return tuple(found)
+
+
 def pick(measures: Sequence[Measure], names: Sequence[str]) -> tuple[Measure, ...]:
     """Choose measures by name.
 

@@ -12,6 +12,7 @@ from diascope.errors import InputError
 from diascope.evaluation.audit.groups import Attribute, attribute_of, intersection_of
 from diascope.evaluation.audit.measures import (
     Measure,
+    checked_measures,
     classification_measures,
     detection_measures,
     segmentation_measures,
@@ -202,11 +203,12 @@ def _pairs(attributes: Sequence[Attribute]) -> tuple[Attribute, ...]:
 def _measures(
     frame: pd.DataFrame, settings: AuditSettings, positive: Bools | None, score: Floats | None, scans: ScanTable | None
 ) -> tuple[Measure, ...]:
+    checked = checked_measures(frame)
     if positive is not None and score is not None:
-        return classification_measures(positive, score, settings.threshold)
+        return (*classification_measures(positive, score, settings.threshold), *checked)
     if scans is not None:
-        return detection_measures(scans.found, scans.lesions, scans.false)
-    return segmentation_measures(frame)
+        return (*detection_measures(scans.found, scans.lesions, scans.false), *checked)
+    return (*segmentation_measures(frame), *checked)
 
 
 def _need(frame: pd.DataFrame, columns: Sequence[str]) -> None:
