@@ -17,7 +17,7 @@ import os
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, redirect_stdout, suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -122,9 +122,11 @@ def main() -> int:
     order = json.loads(sys.stdin.readline())
     root, target = Path(order["root"]), Target(**order["target"])
     result = SendResult(0, 0)
-    for _ in _signals():
-        result = result.then(send_pending(root, target))
-    close_interrupted(root, target)
+    # MLflow prints the address of a run when it ends: only the answer may stand on the standard output.
+    with redirect_stdout(sys.stderr):
+        for _ in _signals():
+            result = result.then(send_pending(root, target))
+        close_interrupted(root, target)
     sys.stdout.write(json.dumps(asdict(result)) + "\n")
     return 0
 
