@@ -14,7 +14,7 @@ from diascope.bundles.network import NetworkInput, OpenNetwork
 from diascope.errors import ConfigError, InputError
 from diascope.explain.attribution import Attribution, Method, MethodInput
 from diascope.explain.baseline import blurred
-from diascope.explain.layers import choose_layer, layers_seen
+from diascope.explain.layers import FEWEST_CELLS, FEWEST_CELLS_DRAWN, choose_layer, layers_seen
 from diascope.explain.methods import METHODS, pick_method
 from diascope.explain.request import ExplainRequest, RawMap
 from diascope.explain.subject import Subject, subject_of
@@ -149,7 +149,8 @@ def _fit(method: Method, subject: Subject, first: Windows, request: ExplainReque
             hint="use grad_cam, integrated_gradients or occlusion",
             code="method_unfit",
         )
-    return choose_layer(layers, request.layer) if method.needs_layer else ""
+    fewest = FEWEST_CELLS_DRAWN if request.task == "segment" else FEWEST_CELLS
+    return choose_layer(layers, request.layer, fewest) if method.needs_layer else ""
 
 
 def _refuse_constant(data: NDArray[np.float32]) -> None:

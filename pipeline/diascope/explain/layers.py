@@ -17,6 +17,11 @@ from diascope.explain.windows import Windows
 # layer of a DenseNet gives 2 x 2 x 2 on 64 voxels, which locates nothing.
 FEWEST_CELLS = 7
 
+# What is drawn voxel by voxel is smaller than what a whole image is classified by: the
+# 8 x 8 bottleneck of a U-Net, where Seg-Grad-CAM was introduced, lies mostly beside the
+# tumour (docs/heatmaps.md). Its last layers, on the other hand, only redraw the answer.
+FEWEST_CELLS_DRAWN = 20
+
 
 @dataclass(frozen=True, slots=True)
 class LayerSeen:
@@ -44,12 +49,12 @@ def layers_seen(subject: Subject, windows: Windows) -> tuple[LayerSeen, ...]:
     return _look(_Asked(subject.network, tuple(one.shape), tuple(windows.weights[:1].shape), one.device, subject))
 
 
-def choose_layer(layers: Sequence[LayerSeen], name: str | None) -> str:
+def choose_layer(layers: Sequence[LayerSeen], name: str | None, fewest: int = FEWEST_CELLS) -> str:
     """Take the layer that was named, else the deepest whose map still locates something.
 
-    That is the coarsest grid with at least seven cells along its longest axis, and of the
-    layers with this grid the one that ends last: the bottleneck of a U-Net, the last but
-    one or two blocks of a classifier.
+    That is the coarsest grid with at least `fewest` cells along its longest axis, and of
+    the layers with this grid the one that ends last: a late block of a classifier, a
+    middle one of a decoder.
 
     Raises:
         ConfigError: The named layer is not there or gives no map, or none does.
@@ -69,7 +74,7 @@ def choose_layer(layers: Sequence[LayerSeen], name: str | None) -> str:
             hint="use occlusion, kernel_shap or integrated_gradients",
             code="method_unfit",
         )
-    fine = [layer for layer in usable if max(layer.grid) >= FEWEST_CELLS]
+    fine = [layer for layer in usable if max(layer.grid) >= fewest]
     if fine:
         cells = min(_cells(layer) for layer in fine)
         return [layer.name for layer in fine if _cells(layer) == cells][-1]

@@ -1,0 +1,226 @@
+"""Question the heatmaps of a bundle on cases with truth, and print the table of docs/heatmaps.md.
+
+    python benchmarks/explain_checks.py flair_glioma_segmentation data_manifests/lgg_flair.csv DATA \
+        --label tumour --methods grad_cam,hires_cam --cases 14 -o OUT
+
+Only test patients are used. What is explained is the mean logit of the largest predicted
+component in its few largest slices (`--slices`). Rows are appended to OUT/checks.csv, so
+that a run can be continued; `--table` only prints what is there. OUT/pictures holds one
+picture per case and method.
+"""
+
+import argparse
+import csv
+import time
+from collections.abc import Iterator
+from dataclasses import asdict
+from pathlib import Path
+
+import matplotlib as mpl
+import nibabel as nib
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from diascope.bundles.find import BundleInfo, find_bundle
+from diascope.bundles.network import NetworkInput, OpenNetwork, open_network, prepare_input
+from diascope.errors import ConfigError
+from diascope.explain.checks import check, verdict
+from diascope.explain.heatmap import Explained, explain
+from diascope.explain.localisation import Localisation, localisation
+from diascope.explain.reference import locked_reference
+from diascope.explain.request import ExplainRequest
+from diascope.explain.settings import CheckSettings, MethodBudget
+from diascope.explain.upsampling import map_on_grid
+from diascope.findings import ImageFacts
+from diascope.geometry import Grid
+from diascope.tasks.inference import run_network
+from diascope.volume import Volume
+
+BUDGET = MethodBudget(steps=16, draws=8, cells=12, supervoxels=30, samples=120)
+CHECKS = CheckSettings(
+    reinitialisations=3, random_maps=19, centre_blobs=6, steps=5, windows=2, removals=16, noisy_images=1
+)
+
+COLUMNS = {
+    "depends_on_weights": "similarity to fresh weights",
+    "deletion_gain_over_random": "deletion gain, random",
+    "insertion_gain_over_random": "insertion gain, random",
+    "deletion_gain_over_centre_blob": "deletion gain, blob",
+    "insertion_gain_over_centre_blob": "insertion gain, blob",
+    "infidelity": "infidelity",
+    "repeatability": "repeatability",
+    "max_sensitivity": "max sensitivity",
+    "energy_outside_body": "outside body",
+    "energy_at_border": "at border",
+    "hit": "hit rate",
+    "iou_at_otsu": "IoU at Otsu",
+    "energy_inside": "energy inside",
+    "auprc": "AUPRC",
+    "prevalence": "AUPRC of nothing",
+    "completeness_error": "completeness error",
+    "forwards": "windows run",
+    "seconds": "seconds",
+}
+
+
+def main() -> None:
+    """Run what is asked for, then print the table."""
+    told = _arguments()
+    rows = told.out / "checks.csv"
+    if not told.table:
+        (told.out / "pictures").mkdir(parents=True, exist_ok=True)
+        _run(told, rows)
+    print(table(pd.read_csv(rows)))
+
+
+def table(rows: pd.DataFrame) -> str:
+    """Write a Markdown table: a row per measure, a column per method, mean and 95 % interval over cases."""
+    methods = list(dict.fromkeys(rows["method"]))
+    lines = ["| | " + " | ".join(methods) + " |", "|---" * (len(methods) + 1) + "|"]
+    lines.append("| cases | " + " | ".join(str(int((rows["method"] == name).sum())) for name in methods) + " |")
+    for verdict_word in ("supported", "doubtful", "unsupported"):
+        counts = [int(((rows["method"] == name) & (rows["trust"] == verdict_word)).sum()) for name in methods]
+        lines.append(f"| {verdict_word} | " + " | ".join(map(str, counts)) + " |")
+    for column, title in COLUMNS.items():
+        cells = [_mean_and_interval(rows.loc[rows["method"] == name, column]) for name in methods]
+        lines.append(f"| {title} | " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("bundle")
+    parser.add_argument("manifest", type=Path)
+    parser.add_argument("data", type=Path)
+    parser.add_argument("--label", required=True)
+    parser.add_argument("--methods", default="grad_cam,hires_cam")
+    parser.add_argument("--layer", default=None)
+    parser.add_argument("--cases", type=int, default=4)
+    parser.add_argument("--slices", type=int, default=3)
+    parser.add_argument("-o", "--out", type=Path, required=True)
+    parser.add_argument("--table", action="store_true")
+    return parser.parse_args()
+
+
+def _run(told: argparse.Namespace, rows: Path) -> None:
+    bundle = find_bundle(told.bundle)
+    opened, reference = open_network(bundle.folder, bundle.sha256, "cpu"), locked_reference(bundle.folder)
+    done = set(map(tuple, pd.read_csv(rows)[["case", "method"]].to_numpy())) if rows.is_file() else set()
+    for case, volume, truth in _cases(told):
+        wanted = [name for name in told.methods.split(",") if (case, name) not in done]
+        if not wanted:
+            continue
+        prepared = prepare_input(bundle, volume)
+        target, region = _drawn(opened, prepared, bundle, told)
+        for method in wanted:
+            try:
+                request = ExplainRequest(
+                    "segment", target, told.label, method, region=region, layer=told.layer, budget=BUDGET
+                )
+                start = time.perf_counter()
+                raw = explain(opened, prepared, request)
+                seconds = time.perf_counter() - start
+            except ConfigError as error:
+                print(f"{case} {method}: {error}")
+                continue
+            checks = check(Explained(opened, prepared, request, raw), CHECKS, reference)
+            heat = map_on_grid(raw.data, raw.affine, volume.data.shape, volume.space.affine)
+            trust, reason = verdict(checks)
+            row = {"case": case, "method": method, "trust": trust, "layer": raw.layer, "seconds": seconds}
+            row |= {"forwards": raw.forwards, "completeness_error": raw.completeness_error}
+            row |= (
+                {one.name: one.value for one in checks}
+                | asdict(_where(heat, truth, volume, prepared, region))
+                | {"reason": reason}
+            )
+            _append(rows, row)
+            _draw(told.out / "pictures" / f"{case}.{method}.png", volume, heat, truth, f"{case} {method} {trust}")
+            print(f"{case} {method}: {trust}: {reason}", flush=True)
+
+
+def _cases(told: argparse.Namespace) -> Iterator[tuple[str, Volume, NDArray[np.bool_]]]:
+    with told.manifest.open(newline="") as lines:
+        test = [row for row in csv.DictReader(lines) if row["split"] == "test"]
+    for row in test[: told.cases]:
+        image, label = nib.load(told.data / row["image"]), nib.load(told.data / row["label"])
+        values = np.asarray(image.dataobj, dtype=np.float32)
+        yield (
+            row["case"],
+            Volume(values, Grid(values.shape, image.affine), ImageFacts(), row["case"]),
+            np.asarray(label.dataobj) > 0,
+        )
+
+
+def _drawn(
+    opened: OpenNetwork, prepared: NetworkInput, bundle: BundleInfo, told: argparse.Namespace
+) -> tuple[int, NDArray[np.bool_]]:
+    """Find the largest component of the label that the network drew, in its largest slices."""
+    target = next(label.value for label in bundle.labels if label.name == told.label)
+    drawn = run_network(opened, prepared).argmax(axis=0) == target
+    parts, count = ndimage.label(drawn)
+    if count == 0:
+        return target, drawn
+    region = parts == 1 + int(np.argmax(ndimage.sum_labels(drawn, parts, np.arange(1, count + 1))))
+    largest = np.argsort(-region.sum(axis=(0, 1)), kind="stable")[: told.slices]
+    kept = np.zeros(region.shape[2], dtype=bool)
+    kept[largest] = True
+    return target, region & kept
+
+
+def _where(
+    heat: NDArray[np.float32],
+    truth: NDArray[np.bool_],
+    volume: Volume,
+    prepared: NetworkInput,
+    region: NDArray[np.bool_],
+) -> Localisation:
+    """Compare map and truth in the slices that were explained."""
+    slices = np.broadcast_to(region.any(axis=(0, 1)), region.shape).astype(np.float32)
+    explained = map_on_grid(slices, prepared.affine, volume.data.shape, volume.space.affine) > 0.5
+    kept = explained.any(axis=(0, 1))
+    return localisation(heat[..., kept], truth[..., kept])
+
+
+def _append(path: Path, row: dict[str, object]) -> None:
+    names = ["case", "method", "trust", "layer", *COLUMNS, "weights_as_locked", "has_positive_evidence", "reason"]
+    is_new = not path.is_file()
+    with path.open("a", newline="") as file:
+        writer = csv.DictWriter(file, names, extrasaction="ignore")
+        if is_new:
+            writer.writeheader()
+        writer.writerow(row)
+
+
+def _mean_and_interval(values: pd.Series) -> str:
+    """Mean, and the interval of a bootstrap over cases."""
+    known = values.dropna().astype(float).to_numpy()
+    if known.size == 0:
+        return ""
+    rng = np.random.default_rng(0)
+    means = rng.choice(known, (2000, known.size)).mean(axis=1)
+    low, high = np.percentile(means, [2.5, 97.5])
+    return f"{known.mean():.2f} ({low:.2f} to {high:.2f})" if known.max() < 1000 else f"{known.mean():.0f}"
+
+
+def _draw(path: Path, volume: Volume, heat: NDArray[np.float32], truth: NDArray[np.bool_], title: str) -> None:
+    """Show the slice with most of the map: image, outline of the truth, positive part of the map."""
+    mpl.use("Agg")
+    from matplotlib import pyplot as plt
+
+    positive = np.clip(heat, 0, None)
+    k = int(positive.sum(axis=(0, 1)).argmax())
+    figure, axes = plt.subplots(1, 2, figsize=(8, 4))
+    for axis in axes:
+        axis.imshow(volume.data[..., k].T, cmap="gray")
+        axis.contour(truth[..., k].T, [0.5], colors="lime", linewidths=0.8)
+        axis.axis("off")
+    axes[1].imshow(positive[..., k].T, cmap="inferno", alpha=0.6, vmin=0)
+    figure.suptitle(title)
+    figure.savefig(path, dpi=70, bbox_inches="tight")
+    plt.close(figure)
+
+
+if __name__ == "__main__":
+    main()
