@@ -162,6 +162,16 @@ def test_a_series_without_pixel_spacing_is_an_index_grid(tmp_path: Path) -> None
     assert only_series(read(tmp_path)).space == IndexGrid((5, 7, 11))
 
 
+def test_directions_written_with_two_digits_do_not_stretch_the_image(tmp_path: Path) -> None:
+    phantom = Phantom(directions=np.eye(3))
+    write_series(tmp_path, phantom, with_tags(ImageOrientationPatient=[0.71, 0.71, 0, -0.71, 0.71, 0]))
+
+    space = only_series(read(tmp_path)).space
+
+    assert isinstance(space, Grid)
+    assert space.spacing_mm == pytest.approx((0.7, 0.8, 2.5))
+
+
 def test_directions_that_are_not_at_right_angles_are_refused(tmp_path: Path) -> None:
     write_series(tmp_path, Phantom(), with_tags(ImageOrientationPatient=[1, 0, 0, 0.6, 0.8, 0]))
 

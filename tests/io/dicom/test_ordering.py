@@ -119,3 +119,14 @@ def test_slices_are_ordered_by_place_and_never_by_number(tmp_path: Path) -> None
         save(dataset, tmp_path / f"{100 - k}")
 
     assert [data.tolist() for data in volumes(read(tmp_path))] == [phantom.data.tolist()]
+
+
+def test_volumes_whose_positions_differ_in_the_last_digits_are_still_volumes(tmp_path: Path) -> None:
+    def shaken(t: int, k: int, dataset: Dataset) -> None:
+        temporal(t, k, dataset)
+        x, y, z = dataset.ImagePositionPatient
+        dataset.ImagePositionPatient = [x, y, round(float(z) + 0.02 * t, 6)]
+
+    write_volumes(tmp_path, 3, shaken)
+
+    assert only_series(read(tmp_path)).volumes == 3

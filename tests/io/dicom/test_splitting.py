@@ -98,6 +98,23 @@ def test_a_localizer_in_three_planes_is_tagged_as_one(tmp_path: Path) -> None:
     assert {series.facts.plane for series in found.series} == {"axial", "sagittal", "coronal"}
 
 
+def test_a_scout_in_the_series_of_its_scan_does_not_make_the_scan_a_scout(tmp_path: Path) -> None:
+    write_series(tmp_path, Phantom(shape=(5, 7, 12), directions=np.eye(3)), modality="CT")
+    across = Phantom(shape=(5, 7, 1), directions=np.eye(3)[:, [0, 2, 1]], name="across")
+    add_part(tmp_path, across, "across", with_tags(ImageType=["ORIGINAL", "PRIMARY", "LOCALIZER"]))
+
+    found = read(tmp_path)
+
+    tagged = {series.space.shape[2]: series.selection.get("is_localizer") for series in found.series if series.space}
+    assert tagged == {12: None, 1: "yes"}
+
+
+def test_a_series_that_is_called_a_scout_is_tagged(tmp_path: Path) -> None:
+    write_series(tmp_path, Phantom(shape=(5, 7, 3)), with_tags(SeriesDescription="3-plane loc"))
+
+    assert only_series(read(tmp_path)).selection["is_localizer"] == "yes"
+
+
 def test_stacks_through_the_discs_of_a_spine_are_no_localizer(tmp_path: Path) -> None:
     for at, degrees in enumerate((0, 12, 24)):
         turn = np.deg2rad(degrees)

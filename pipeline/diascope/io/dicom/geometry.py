@@ -16,8 +16,9 @@ from diascope.io.dicom.splitting import Slice
 
 LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0])
 
-# Cosines of one row and one column that are further from a right angle are no orientation.
-RIGHT_ANGLE = 1e-3
+# Cosines of one row and one column that are further from a right angle, or from a unit
+# vector, are no orientation; nearer ones were written with few digits.
+RIGHT_ANGLE = 1e-2
 
 # SpacingBetweenSlices that is further off than this is told; positions are what counts.
 SAID_PART = 0.05
@@ -59,8 +60,9 @@ def grid_of(slices: Sequence[Slice], *, allow_gaps: bool = False) -> Placement:
         positions_mm = np.array([one.place.position_lps_mm for one in slices], dtype=np.float64)
         steps = steps_of(positions_mm, normal, min(place.spacing_mm), allow_gaps=allow_gaps)
     affine = np.eye(4)
-    affine[:3, 0] = np.array(place.orientation[:3]) * place.spacing_mm[0]
-    affine[:3, 1] = np.array(place.orientation[3:]) * place.spacing_mm[1]
+    for axis in range(2):
+        direction = np.array(place.orientation[3 * axis : 3 * axis + 3])
+        affine[:3, axis] = direction / np.linalg.norm(direction) * place.spacing_mm[axis]
     affine[:3, 2] = steps.step_mm
     affine[:3, 3] = place.position_lps_mm
     affine[:3] = LPS_TO_RAS @ affine[:3]

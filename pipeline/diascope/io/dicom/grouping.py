@@ -1,5 +1,6 @@
 """From the headers of many files to series, refusals and a fate for each file."""
 
+import re
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import replace
@@ -16,6 +17,11 @@ from diascope.io.series import CaseIdentity, FileFate, FileRecord, RefusedImage,
 
 # Scouts are few slices; a volume that happens to be called one is not.
 LARGEST_SCOUT = 30
+LARGEST_PLANE = 15
+
+_SCOUT_NAMES = re.compile(
+    r"\b(scout|locali[sz]er|loc|survey|surview|topogram|scanogram|3[- ]?(plane|pl))\b", re.IGNORECASE
+)
 
 
 def group_headers(headers: Sequence[Header], context: Context) -> Grouped:
@@ -60,9 +66,11 @@ class _Grouping:
             self._refuse(case_id, f"{case}\0{series}", headers, error)
             return
         stacks = _stacks(headers)
-        is_scout = _is_scout(stacks)
+        scouts = _scouts(stacks)
         for stack in stacks:
-            self._add_stack(case_id, f"{case}\0{series}\0{stack.key}", stack, (*notes, *released), is_scout=is_scout)
+            self._add_stack(
+                case_id, f"{case}\0{series}\0{stack.key}", stack, (*notes, *released), is_scout=stack.key in scouts
+            )
         for copy in copies:
             failure = Failure("duplicate_file", "the same instance with the same pixels is there already", "")
             self._record(copy.file, case_id, "", "skipped", failure)
@@ -187,13 +195,20 @@ def _is_stackable(header: Header) -> bool:
     return has_place or (header.common.facts.modality in {"CT", "MR", "PT", "NM"} and len(header.frames) == 1)
 
 
-def _is_scout(stacks: Sequence[Stack]) -> bool:
-    slices = [one for stack in stacks for one in stack.slices]
-    if len(slices) > LARGEST_SCOUT:
+def _scouts(stacks: Sequence[Stack]) -> set[str]:
+    """Name the stacks of a series that are a localizer, by their key."""
+    counts = [len(stack.slices) for stack in stacks]
+    # As many slices one way as the other: a scan with a scout in its series is no scout.
+    in_planes = max(counts) <= LARGEST_PLANE and max(counts) <= 3 * min(counts) and crosses_itself(stacks)
+    return {stack.key for stack in stacks if in_planes or _is_called_scout(stack)}
+
+
+def _is_called_scout(stack: Stack) -> bool:
+    if len(stack.slices) > LARGEST_SCOUT:
         return False
-    if any("LOCALIZER" in one.header.image_type for one in slices):
-        return True
-    return crosses_itself(stacks)
+    header = stack.slices[0].header
+    description = dict(header.common.selection).get("series_description", "")
+    return "LOCALIZER" in header.image_type or _SCOUT_NAMES.search(description) is not None
 
 
 def _noted(series: Series, notes: Sequence[str]) -> Series:

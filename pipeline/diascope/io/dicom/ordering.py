@@ -10,8 +10,10 @@ from diascope.errors import IncompleteSeries
 from diascope.io.dicom.headers import Orientation
 from diascope.io.dicom.splitting import Slice
 
-# Two slices nearer than this are at the same place: no scanner cuts thinner.
-SAME_PLACE_MM = 0.01
+# Two slices nearer than a tenth of their thickness are at the same place: positions of
+# the volumes of one series may differ in their last digits. No slices overlap so far.
+SAME_PLACE_PART = 0.1
+SAME_PLACE_MM = (0.01, 0.1)
 
 Rank = tuple[float, ...]
 
@@ -64,10 +66,13 @@ def order(slices: Sequence[Slice]) -> Ordered:
 def _places(slices: Sequence[Slice]) -> list[list[Slice]]:
     normal = normal_of(slices[0].place.orientation)
     along_mm = np.array([one.place.position_lps_mm for one in slices]) @ normal
+    least_mm, most_mm = SAME_PLACE_MM
+    thickness_mm = min(one.frame.thickness_mm or 0.0 for one in slices)
+    same_mm = min(max(SAME_PLACE_PART * thickness_mm, least_mm), most_mm)
     places: list[list[Slice]] = []
     last_mm = -np.inf
     for at in np.argsort(along_mm, kind="stable"):
-        if along_mm[at] - last_mm > SAME_PLACE_MM:
+        if along_mm[at] - last_mm > same_mm:
             places.append([])
             last_mm = along_mm[at]
         places[-1].append(slices[at])
