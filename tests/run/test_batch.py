@@ -220,7 +220,7 @@ def test_an_empty_folder_and_a_folder_without_images_are_told_apart(tmp_path: Pa
     (tmp_path / "texts").mkdir()
     (tmp_path / "texts" / "readme.txt").write_text("no image")
 
-    with pytest.raises(InputError, match="there is no file in the inputs"):
+    with pytest.raises(InputError, match="the inputs hold no file"):
         order_in(tmp_path, models, tmp_path / "empty")
     with pytest.raises(InputError, match="none of 1 files is an image"):
         order_in(tmp_path, models, tmp_path / "texts")

@@ -10,6 +10,7 @@ from diascope.errors import ConfigError
 
 if TYPE_CHECKING:
     from diascope.demo.planted import Cohort
+    from diascope.io.outfolder import OutFolder
 
 CASE_FAILED = 1
 
@@ -49,7 +50,22 @@ def demo(
     if surprises:
         raise typer.Exit(CASE_FAILED)
     typer.echo("every planted fault was found and named, every other case is done")
+    _show_truth(folder, cohort)
     typer.echo(f"MLflow: mlflow ui --backend-store-uri sqlite:///{out / 'mlflow' / 'mlflow.db'}")
+
+
+def _show_truth(out: "OutFolder", cohort: "Cohort") -> None:
+    """Compare the lesions that were drawn with those that were planted."""
+    from diascope.cli.evaluate import evaluation_text
+    from diascope.evaluation.evaluate import evaluate, write_evaluation
+    from diascope.evaluation.settings import EvaluationSettings
+
+    found = evaluate(out, cohort.truth_csv, EvaluationSettings())
+    write_evaluation(found, out.root / "evaluation")
+    typer.echo(
+        "\nagainst the planted lesions, of synthetic heads: it says that the path works, not how good the network is"
+    )
+    typer.echo(evaluation_text(found))
 
 
 def _cohort(folder: Path) -> "Cohort":

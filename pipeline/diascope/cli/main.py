@@ -62,6 +62,9 @@ def main() -> None:
     """Run the command line; turn errors into words and exit codes."""
     try:
         code = app(standalone_mode=False)
+        # typer turns Ctrl-C into a code of its own.
+        if code == Exit.INTERRUPTED:
+            raise KeyboardInterrupt
         sys.exit(code if isinstance(code, int) else Exit.DONE)
     except typer.Exit as stop:
         sys.exit(stop.exit_code)

@@ -81,7 +81,10 @@ def found_in(request: RunRequest, key: IdentityKey, private: Path | None = None)
         cache = stack.enter_context(SqliteHeaderCache(private / HEADER_CACHE, key, settings)) if private else None
         scratch = Path(mkdtemp(prefix=".unpacked.", suffix=".part", dir=private))
         stack.callback(shutil.rmtree, scratch, ignore_errors=True)
-        yield catalogue(request.inputs, Context(key, settings, scratch, cache))
+        found = catalogue(request.inputs, Context(key, settings, scratch, cache))
+        if not found.files:
+            raise InputError("the inputs hold no file", hint="give a folder of DICOM or NIfTI files", code="empty")
+        yield found
 
 
 def make_order(request: RunRequest, found: Catalogue, key: IdentityKey, out: OutFolder, device: Device) -> BatchOrder:
