@@ -62,14 +62,13 @@ def main() -> None:
     """Run the command line; turn errors into words and exit codes."""
     try:
         code = app(standalone_mode=False)
-        # typer turns Ctrl-C into a code of its own.
-        if code == Exit.INTERRUPTED:
-            raise KeyboardInterrupt
+        if code == Exit.INTERRUPTED:  # typer turns Ctrl-C into a code of its own
+            _say_interrupted()
         sys.exit(code if isinstance(code, int) else Exit.DONE)
     except typer.Exit as stop:
         sys.exit(stop.exit_code)
     except (typer.Abort, KeyboardInterrupt):
-        typer.echo("interrupted; the same command goes on where it stopped", err=True)
+        _say_interrupted()
         sys.exit(Exit.INTERRUPTED)
     except PipelineError as error:
         typer.echo(error_text(error), err=True)
@@ -81,6 +80,10 @@ def main() -> None:
         logging.getLogger("diascope").critical("".join(traceback.format_exception(error)))
         typer.echo("this is a fault of diascope: please report it with the lines above", err=True)
         sys.exit(Exit.CASE_FAILED)
+
+
+def _say_interrupted() -> None:
+    typer.echo("interrupted; the same command goes on where it stopped", err=True)
 
 
 if __name__ == "__main__":
