@@ -9,6 +9,7 @@ from fairlearn.metrics import MetricFrame, equalized_odds_difference
 from sklearn.metrics import recall_score
 
 from diascope.evaluation.audit.audit import audit
+from diascope.evaluation.audit.report import audit_html
 from diascope.evaluation.audit.result import AuditResult
 from diascope.evaluation.audit.settings import AuditSettings, Gate
 from tests.evaluation.audit.cohorts import cohort
@@ -186,3 +187,19 @@ def test_intersections_are_looked_at_but_not_ruled_on() -> None:
     assert pair.p_holm is None
     assert pair.p_bh < 0.05
     assert "sex x site" not in {one.attribute for one in found.rulings}
+
+
+def test_features_are_probed_for_every_attribute_and_shown() -> None:
+    rng = np.random.default_rng(0)
+    made = cohort(0, 400)
+    features = rng.normal(size=(400, 6))
+    features[:, 2] += 2.5 * (made["manufacturer"] == "OLD")
+    made[[f"feature_{n}" for n in range(6)]] = features
+
+    found = audit(made, PLAN)
+
+    read = {one.attribute: one for one in found.probes}
+    assert read["manufacturer"].auc > 0.9
+    assert read["manufacturer"].p < 0.01
+    assert 0.35 < read["sex"].auc < 0.65
+    assert "What the network&#39;s features give away" in audit_html(found).replace("network's", "network&#39;s")

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from diascope.evaluation.audit.power import patients_needed, resolution
+from diascope.evaluation.audit.power import patients_needed, patients_needed_together, resolution
 from diascope.evaluation.audit.significance import Blocks, deviation
 
 RULES = {"alpha": 0.05, "power": 0.8, "tests": 1}
@@ -43,6 +43,18 @@ def test_with_the_patients_that_are_needed_the_gap_is_the_smallest() -> None:
 
 def test_where_the_rest_is_too_small_no_number_of_patients_will_do() -> None:
     assert patients_needed(blocks(np.random.default_rng(2), (500, 20), (0.5, 0.5)), 0, 0.05, **RULES) is None
+
+
+def test_if_all_groups_grow_alike_the_gap_is_reached_with_the_number_that_is_said() -> None:
+    rng = np.random.default_rng(4)
+    few = blocks(rng, (30, 60), (0.5, 0.5))
+
+    needed = patients_needed_together(few, 0, 0.1, **RULES)
+
+    assert patients_needed(few, 0, 0.1, **RULES) is None
+    assert needed is not None
+    grown = blocks(rng, (needed, 2 * needed), (0.5, 0.5))
+    assert resolution(grown, 0, **RULES).smallest_gap == pytest.approx(0.1, rel=0.05)
 
 
 def test_a_group_of_one_could_show_nothing() -> None:

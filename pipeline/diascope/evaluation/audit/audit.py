@@ -11,12 +11,13 @@ from diascope.evaluation.audit.confounding import Stratified, stratified
 from diascope.evaluation.audit.gaps import Comparing, compare_all, patients_behind
 from diascope.evaluation.audit.gate import rulings_of, verdict_of
 from diascope.evaluation.audit.group_metrics import calibration_points, curve_metrics, prevalence_matched, ratio_metrics
-from diascope.evaluation.audit.groups import Attribute
+from diascope.evaluation.audit.groups import CONFLICTING, MISSING, Attribute
 from diascope.evaluation.audit.measures import Measure, pick
 from diascope.evaluation.audit.result import AuditResult, Comparison, Group, Registration
 from diascope.evaluation.audit.settings import AuditSettings
 from diascope.evaluation.audit.table import AuditTable, prepare
 from diascope.evaluation.bootstrap import resample
+from diascope.evaluation.probe import Probe, probe
 
 Ints = NDArray[np.int64]
 
@@ -89,6 +90,7 @@ def audit(
         comparisons=(*singles, *pairs),
         equalised_odds=_equalised_odds(singles) if settings.task == "classification" else {},
         confounding=confounding,
+        probes=_probes(table, rng),
         rulings=rulings,
         verdict=verdict_of(rulings),
         registration=registration,
@@ -150,6 +152,16 @@ def _equalised_odds(singles: Sequence[Comparison]) -> dict[str, float]:
             ranges = [[by_group[group] for group in judged] for by_group in values.values()]
             found[name] = max(max(one) - min(one) for one in ranges)
     return found
+
+
+def _probes(table: AuditTable, rng: np.random.Generator) -> tuple[Probe, ...]:
+    if table.features is None:
+        return ()
+    found = []
+    for one in table.attributes:
+        values = [None if one.levels[at] in {MISSING, CONFLICTING} else one.levels[at] for at in one.code.tolist()]
+        found.append(probe(table.features, values, table.patient.tolist(), rng, attribute=one.name))
+    return tuple(found)
 
 
 def _confounding(

@@ -10,7 +10,7 @@ from scipy.sparse import csr_array
 
 from diascope.evaluation.audit.groups import Attribute
 from diascope.evaluation.audit.measures import Measure
-from diascope.evaluation.audit.power import patients_needed, resolution
+from diascope.evaluation.audit.power import patients_needed, patients_needed_together, resolution
 from diascope.evaluation.audit.result import Comparison, GroupGap
 from diascope.evaluation.audit.settings import AuditSettings
 from diascope.evaluation.audit.significance import (
@@ -115,12 +115,8 @@ def _alone(attribute: Attribute, measure: Measure, every: Blocks, at: int, compa
     settings = comparing.settings
     inside = every.group == at
     below, below_rest = float(every.bottom[inside].sum()), float(every.bottom[~inside].sum())
-    rules = {"alpha": settings.alpha, "power": settings.power, "tests": comparing.tests}
     seen = resolution(every, at, alpha=settings.alpha, power=settings.power, tests=comparing.tests)
-    needed: int | None = settings.smallest_group
-    if (limit := settings.gate.max_gap.get(measure.name)) is not None and every.bottom.size > 1:
-        for_gap = patients_needed(every, at, limit, alpha=rules["alpha"], power=rules["power"], tests=comparing.tests)
-        needed = None if for_gap is None else max(for_gap, settings.smallest_group)
+    needed, together = _needed(every, at, settings.gate.max_gap.get(measure.name), comparing)
     return GroupGap(
         group=attribute.levels[at],
         patients=int(inside.sum()),
@@ -132,8 +128,22 @@ def _alone(attribute: Attribute, measure: Measure, every: Blocks, at: int, compa
         p=None,
         smallest_gap=seen.smallest_gap if isfinite(seen.smallest_gap) else None,
         patients_needed=needed,
+        others_must_grow=together,
         is_sufficient=False,
     )
+
+
+def _needed(every: Blocks, at: int, limit: float | None, comparing: Comparing) -> tuple[int | None, bool]:
+    settings = comparing.settings
+    if limit is None or every.bottom.size < 2:
+        return settings.smallest_group, False
+    alone = patients_needed(every, at, limit, alpha=settings.alpha, power=settings.power, tests=comparing.tests)
+    if alone is not None:
+        return max(alone, settings.smallest_group), False
+    together = patients_needed_together(
+        every, at, limit, alpha=settings.alpha, power=settings.power, tests=comparing.tests
+    )
+    return None if together is None else max(together, settings.smallest_group), True
 
 
 def _against_rest(

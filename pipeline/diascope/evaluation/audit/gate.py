@@ -7,6 +7,7 @@ from diascope.evaluation.audit.confounding import Stratified
 from diascope.evaluation.audit.groups import MISSING
 from diascope.evaluation.audit.result import Comparison, Group, GroupGap, Ruling, Verdict
 from diascope.evaluation.audit.settings import AuditSettings
+from diascope.evaluation.audit.words import people
 
 # Rows without a value may be too few to be judged; while they are fewer than this they hold nothing up.
 FEW_MISSING = 0.05
@@ -92,8 +93,9 @@ def _is_too_weak(gap: GroupGap, limit: float, groups: Sequence[Group]) -> bool:
 
 def _why_weak(gap: GroupGap, limit: float) -> str:
     if gap.patients_needed is None:
-        return f"{gap.group}: {gap.patients} patients, and the others are too few as well for a gap of {limit:g}"
-    return f"{gap.group}: {gap.patients} patients, {gap.patients_needed} are needed for a gap of {limit:g}"
+        return f"{gap.group}: {people(gap.patients)}, too few to say how many are needed"
+    together = ", the others growing alike" if gap.others_must_grow else ""
+    return f"{gap.group}: {people(gap.patients)}, {gap.patients_needed} are needed for a gap of {limit:g}{together}"
 
 
 def _value_ruling(one: Comparison, groups: Sequence[Group], least: float, settings: AuditSettings) -> Ruling:

@@ -59,6 +59,22 @@ def patients_needed(blocks: Blocks, group: int, gap: float, *, alpha: float, pow
     return ceil(per_patient / room)
 
 
+def patients_needed_together(
+    blocks: Blocks, group: int, gap: float, *, alpha: float, power: float, tests: int
+) -> int | None:
+    """Say how many patients the group would need if all groups grew alike; None with fewer than two in all."""
+    residual = blocks.residual / (blocks.bottom.mean() or 1.0)
+    if len(residual) < 2:
+        return None
+    share = max(int((blocks.group == group).sum()), 1) / len(residual)
+    if share >= 1:
+        return None
+    everybody = (
+        float(residual.var(ddof=1)) * (1 / share + 1 / (1 - share)) * (_quantiles(alpha, power, tests) / gap) ** 2
+    )
+    return ceil(share * everybody)
+
+
 def _variance(blocks: Blocks, inside: np.ndarray[tuple[int, ...], np.dtype[np.bool_]]) -> float:
     # The spread of the whole stands in for the group's: a small group whose rows are all
     # alike has no spread of its own and would look endlessly sure.

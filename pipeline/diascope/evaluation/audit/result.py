@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 from diascope.evaluation.audit.confounding import Stratified
 from diascope.evaluation.bootstrap import Estimate
+from diascope.evaluation.probe import Probe
 
 FORMAT = 1
 """Version of audit.json."""
@@ -59,8 +60,10 @@ class GroupGap:
         p: Permutation, corrected for the groups of the attribute.
         smallest_gap: That would have been found with the stated power.
         patients_needed: For the gate's threshold (or for `smallest_group`); None
-            where no number would do, because the rest is too small.
+            where nothing is known of the spread.
         is_sufficient: Whether it was judged.
+        others_must_grow: The others are too few as well: `patients_needed` is for a
+            table in which all groups grow alike.
     """
 
     group: str
@@ -74,6 +77,7 @@ class GroupGap:
     smallest_gap: float | None
     patients_needed: int | None
     is_sufficient: bool
+    others_must_grow: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,6 +166,8 @@ class AuditResult:
         equalised_odds: Largest difference of true or false positive rates between
             judged groups, by attribute.
         confounding: Gaps again within strata of the other attributes.
+        probes: How much the network's features give away of each attribute; empty if the
+            table holds none.
         rulings: The gate's.
         verdict: Fail if anything fails, else insufficient if anything is, else pass.
         registration: Of the plan.
@@ -186,6 +192,7 @@ class AuditResult:
     comparisons: tuple[Comparison, ...]
     equalised_odds: Mapping[str, float]
     confounding: tuple[Stratified, ...]
+    probes: tuple[Probe, ...]
     rulings: tuple[Ruling, ...]
     verdict: Verdict
     registration: Registration

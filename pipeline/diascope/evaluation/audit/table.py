@@ -25,6 +25,10 @@ Ints = NDArray[np.int64]
 Bools = NDArray[np.bool_]
 
 
+FEATURE_PREFIX = "feature_"
+"""Columns that begin so are the network's features: probed for the attributes."""
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class AuditTable:
     """What is audited.
@@ -39,6 +43,7 @@ class AuditTable:
         positive: (rows,) the truth of a classification, else None.
         score: (rows,) its score, else None.
         scans: Of a detection, else None.
+        features: (rows, d) vectors of the network, else None.
         notes: What a reader should know about the table.
     """
 
@@ -51,6 +56,7 @@ class AuditTable:
     positive: Bools | None
     score: Floats | None
     scans: ScanTable | None
+    features: Floats | None
     notes: tuple[str, ...]
 
 
@@ -101,6 +107,7 @@ def prepare(frame: pd.DataFrame, settings: AuditSettings, clinical: pd.DataFrame
         positive,
         score,
         scans,
+        _features(kept),
         (*notes, *told, *made),
     )
 
@@ -198,6 +205,16 @@ def _attributes(frame: pd.DataFrame, patient: Ints, settings: AuditSettings) -> 
 def _pairs(attributes: Sequence[Attribute]) -> tuple[Attribute, ...]:
     divided = [one for one in attributes if len(one.levels) > 1]
     return tuple(intersection_of(one, other) for at, one in enumerate(divided) for other in divided[at + 1 :])
+
+
+def _features(frame: pd.DataFrame) -> Floats | None:
+    names = [name for name in frame.columns if str(name).startswith(FEATURE_PREFIX)]
+    if not names:
+        return None
+    vectors: Floats = frame[names].apply(pd.to_numeric, errors="coerce").to_numpy(dtype=np.float64)
+    if bad := int((~np.isfinite(vectors)).any(axis=1).sum()):
+        raise InputError(f"{bad} of {len(vectors)} rows have features that are not a number", code="bad_features")
+    return vectors
 
 
 def _measures(

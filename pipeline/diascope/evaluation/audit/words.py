@@ -131,8 +131,9 @@ def _too_small(one: Comparison, gap: GroupGap, result: AuditResult) -> str:
         return f"{one.attribute} {gap.group}: too few to be shown ({one.metric})."
     seen = f"{one.attribute} {gap.group}: {people(gap.patients)} for {one.metric}"
     if gap.patients_needed is None:
-        return f"{seen}; the other groups are too small as well."
-    return f"{seen}, {gap.patients_needed} are needed."
+        return f"{seen}: too few to say how many are needed."
+    together = ", and the other groups must grow alike" if gap.others_must_grow else ""
+    return f"{seen}, {gap.patients_needed} are needed{together}."
 
 
 def _is_share(metric: str, result: AuditResult) -> bool:

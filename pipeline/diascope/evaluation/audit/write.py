@@ -49,6 +49,7 @@ def audit_scalars(result: AuditResult) -> dict[str, float]:
             found[f"{name}.range"] = one.range.value
         if one.p_holm is not None:
             found[f"{name}.p_holm"] = one.p_holm
+    found.update({f"audit.probe_auc.{one.attribute}": one.auc for one in result.probes if one.auc is not None})
     found.update({f"audit.equalised_odds.{name}": value for name, value in result.equalised_odds.items()})
     return found
 
