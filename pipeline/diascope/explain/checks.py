@@ -22,10 +22,11 @@ from diascope.explain.faithfulness import faithfulness
 from diascope.explain.heatmap import Explained, windows_of
 from diascope.explain.randomisation import mean_interval, picture_similarity, rank_similarity, reinitialised
 from diascope.explain.reference import NetworkReference, network_checks
+from diascope.explain.request import RawMap
 from diascope.explain.settings import CheckSettings
 from diascope.explain.upsampling import map_on_grid
 from diascope.explain.windows import covered
-from diascope.findings import Check, Trust
+from diascope.findings import Check, HeatmapRecord, Trust
 from diascope.geometry import Shape
 
 QUESTIONS: Mapping[str, tuple[str, ...]] = {
@@ -92,6 +93,23 @@ def verdict(checks: Sequence[Check]) -> tuple[Trust, str]:
         if not given or None in given:
             doubts.append(f"it could not be shown that {question}")
     return ("doubtful", "; ".join(doubts)) if doubts else ("supported", "every question was answered with yes")
+
+
+def heatmap_record(raw: RawMap, checks: Sequence[Check], *, bundle: str, image_id: str, file: str) -> HeatmapRecord:
+    """Write down for case.json what a map is and whether to trust it."""
+    trust, reason = verdict(checks)
+    return HeatmapRecord(
+        bundle=bundle,
+        image_id=image_id,
+        target=raw.target,
+        method=raw.method,
+        file=file,
+        raw_range=raw.raw_range,
+        has_positive_evidence=raw.has_positive_evidence,
+        trust=trust,
+        trust_reason="; ".join([reason, *raw.notes]),
+        checks=tuple(checks),
+    )
 
 
 def choose_checked(case_ids: Sequence[str], settings: CheckSettings) -> frozenset[str]:

@@ -49,7 +49,7 @@ def localisation(heat: NDArray[np.float32], truth: NDArray[np.bool_]) -> Localis
         raise InputError("the truth is empty, there is nothing that a heatmap could hit", code="empty_truth")
     positive = np.clip(heat, 0, None)
     energy = float(positive.sum(dtype=np.float64))
-    hot = positive > threshold_otsu(positive) if energy > 0 else np.zeros(truth.shape, dtype=bool)
+    hot = positive > threshold_otsu(positive.ravel()) if energy > 0 else np.zeros(truth.shape, dtype=bool)
     union = int((hot | truth).sum())
     return Localisation(
         hit=bool(energy > 0 and truth.flat[int(heat.argmax())]),
