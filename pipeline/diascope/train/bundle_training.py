@@ -77,7 +77,8 @@ def _make(config: TrainConfig, out: Path, network: nn.Module, models: Path | Non
 def _effort(config: TrainConfig, out: Path, network: nn.Module) -> Effort:
     last = read_log(out / "log.jsonl")[-1]
     device = torch.device(config.device)
-    threads = f"{torch.get_num_threads()} thread(s) of a CPU ({platform.machine()})"
+    count = config.threads or torch.get_num_threads()
+    threads = f"{count} {'thread' if count == 1 else 'threads'} of a CPU ({platform.machine()})"
     return Effort(
         steps=int(last["steps"]),
         minutes=last["seconds"] / 60,

@@ -70,7 +70,7 @@ def card_text(config: TrainConfig, scores: Sequence[TestScore], effort: Effort, 
 
 `diascope train configs/train_{bundle.name}.yaml -o OUT` (the config is also in this bundle, `configs/train.yaml`).
 
-{effort.steps} steps, batches of {config.batch_size}, {effort.minutes:.0f} minutes on {effort.device}.
+{effort.steps} steps, batches of {config.batch_size}, {effort.minutes:.0f} minutes by the clock on {effort.device}.
 {config.network.name} with {effort.parameters / 1e6:.2f} million weights, {config.precision} arithmetic, seed
 {config.seed}. The last weights are shipped: no epoch was chosen by looking at results. On the images that
 watched the training (not the test cases) Dice at the end was {_validation_text(validation)}.
