@@ -100,3 +100,25 @@ def test_where_nothing_can_be_compared_the_first_reason_is_given(out: OutFolder,
 
     with pytest.raises(InputError, match=r"none of 1 truths could be compared; the first: line 2 .* means 0 cases"):
         evaluate(out, manifest, SETTINGS)
+
+
+def test_a_calibration_is_learnt_when_asked_for_and_written_as_json(tmp_path: Path) -> None:
+    folder = OutFolder(tmp_path / "out")
+    folder.create()
+    rng = np.random.default_rng(0)
+    ill = np.arange(100) < 50
+    for n in range(100):
+        write_case(
+            folder, f"c{n}", None, scores={"tumour": float(rng.uniform(0.4, 1) if ill[n] else rng.uniform(0, 0.6))}
+        )
+    rows = [{"case": f"c{n}", "target": "tumour", "positive": int(ill[n])} for n in range(100)]
+
+    found = evaluate(
+        folder, write_truth(tmp_path / "truth", rows), EvaluationSettings(rounds=20, calibrate=True, coverage=0.995)
+    )
+
+    (learnt,) = as_json(found)["calibration"]
+    assert learnt["temperature"] > 0
+    assert learnt["sets"]["limits"] == {"": None}
+    assert found.calibration["net", "tumour"].coverage.value == 1.0
+    json.dumps(as_json(found), allow_nan=False)

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
 
     from diascope.evaluation.bootstrap import Estimate
     from diascope.evaluation.evaluate import Evaluation
+    from diascope.evaluation.recalibrate import Recalibration
 
 COMPARISON_FAILED = 1
 
@@ -59,6 +60,8 @@ def evaluation_text(found: "Evaluation") -> str:
         head = f"{det.lesions} lesions in {det.scans} scans, {det.scans_without_lesions} scans without"
         head += f"; at score {det.threshold:g}"
         lines += [f"{bundle}: {name} as lesions  ({head})", *_metric_lines(det.metrics)]
+    for (bundle, name), learnt in found.calibration.items():
+        lines += [f"{bundle}: {name}, calibrated on {learnt.patients} patients", *_calibration_lines(learnt)]
     compared = found.compared
     if compared.problems:
         lines.append(f"{len(compared.problems)} truths could not be compared:")
@@ -66,6 +69,17 @@ def evaluation_text(found: "Evaluation") -> str:
     if compared.without_truth:
         lines.append(f"{len(compared.without_truth)} cases have no truth")
     return "\n".join(lines)
+
+
+def _calibration_lines(learnt: "Recalibration") -> list[str]:
+    if learnt.temperature is None:
+        return [f"  not calibrated: {learnt.reason}"]
+    return [
+        f"  temperature                              {learnt.temperature:.3f}",
+        f"  ece before, on patients that only check  {learnt.before['ece']}",
+        f"  ece after                                {learnt.after['ece']}",
+        f"  coverage of the conformal sets           {learnt.coverage}",
+    ]
 
 
 def _metric_lines(metrics: "Mapping[str, Estimate]") -> list[str]:

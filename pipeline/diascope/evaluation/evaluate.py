@@ -5,6 +5,7 @@ import io
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from math import isfinite
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from diascope.evaluation.classification import ClassificationSummary, summarise_
 from diascope.evaluation.collect import ClassRow, Compared, LabelRow, Origin, ScanRow, compare
 from diascope.evaluation.detection import Lesion, Mark
 from diascope.evaluation.froc import DetectionSummary, summarise_detection
+from diascope.evaluation.recalibrate import Recalibration, recalibrate
 from diascope.evaluation.segmentation_summary import LabelSummary, summarise_labels
 from diascope.evaluation.settings import EvaluationSettings
 from diascope.io.outfolder import OutFolder, output_errors, write_atomic
@@ -52,6 +54,7 @@ class Evaluation:
         segmentation: By bundle and label.
         classification: By bundle and target.
         detection: By bundle and label.
+        calibration: By bundle and target; empty if it was not asked for.
         settings: How it was compared.
     """
 
@@ -59,6 +62,7 @@ class Evaluation:
     segmentation: Mapping[Key, LabelSummary]
     classification: Mapping[Key, ClassificationSummary]
     detection: Mapping[Key, DetectionSummary]
+    calibration: Mapping[Key, Recalibration]
     settings: EvaluationSettings
 
 
@@ -80,6 +84,7 @@ def evaluate(out: OutFolder, manifest: Path, settings: EvaluationSettings) -> Ev
         _segmentation(compared.labels, rng, settings.rounds),
         _classification(compared.classes, rng, settings),
         _detection(compared.scans, rng, settings),
+        _calibration(compared.classes, rng, settings) if settings.calibrate else {},
         settings,
     )
 
@@ -94,7 +99,7 @@ def write_evaluation(evaluation: Evaluation, folder: Path) -> None:
     with output_errors("the evaluation"):
         folder.mkdir(parents=True, exist_ok=True)
     compared = evaluation.compared
-    write_atomic(folder / "evaluation.json", json.dumps(as_json(evaluation), indent=1) + "\n")
+    write_atomic(folder / "evaluation.json", json.dumps(as_json(evaluation), indent=1, allow_nan=False) + "\n")
     tables = {
         "segmentation.csv": [_label_row(row) for row in compared.labels],
         "classification.csv": [_class_row(row) for row in compared.classes],
@@ -116,6 +121,7 @@ def as_json(evaluation: Evaluation) -> dict[str, Any]:
         "segmentation": [_summary(key, one) for key, one in evaluation.segmentation.items()],
         "classification": [_summary(key, one) for key, one in evaluation.classification.items()],
         "detection": [_summary(key, one) for key, one in evaluation.detection.items()],
+        "calibration": [_learnt(key, one) for key, one in evaluation.calibration.items()],
         "problems": [asdict(problem) for problem in compared.problems],
         "cases_without_truth": list(compared.without_truth),
         "notes": list(compared.notes),
@@ -175,6 +181,30 @@ def _detection(
         key: summarise_detection([row.scan for row in group], rules, rng, settings.rounds)
         for key, group in _by_key(rows, "label").items()
     }
+
+
+def _calibration(
+    rows: Sequence[ClassRow], rng: np.random.Generator, settings: EvaluationSettings
+) -> dict[Key, Recalibration]:
+    return {
+        key: recalibrate(
+            np.array([row.is_positive for row in group]),
+            np.array([row.score for row in group]),
+            [row.origin.patient for row in group],
+            settings.coverage,
+            rng,
+        )
+        for key, group in _by_key(rows, "target").items()
+    }
+
+
+def _learnt(key: Key, one: Recalibration) -> dict[str, Any]:
+    found = {"bundle": key[0], "name": key[1], **asdict(one)}
+    if one.sets is not None:  # JSON knows no infinity: no limit leaves every class open
+        found["sets"]["limits"] = {
+            group: limit if isfinite(limit) else None for group, limit in one.sets.limits.items()
+        }
+    return found
 
 
 def _summary(key: Key, summary: LabelSummary | ClassificationSummary | DetectionSummary) -> dict[str, Any]:

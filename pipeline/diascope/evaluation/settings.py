@@ -45,6 +45,12 @@ class EvaluationSettings(Settings):
     detection: DetectionTruth = DetectionTruth()
     """For networks that mark lesions."""
 
+    calibrate: bool = False
+    """Whether to learn a temperature and conformal limits for every class: only on patients kept for it."""
+
+    coverage: Annotated[float, Field(gt=0, lt=1)] = 0.9
+    """Share of cases whose true class the conformal sets promise to hold."""
+
     rounds: PositiveInt = 1000
     """Draws of patients for the intervals."""
 

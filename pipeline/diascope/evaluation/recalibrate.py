@@ -1,0 +1,103 @@
+"""A score that means what it says: a temperature and conformal limits, checked on other patients.
+
+Half of the patients calibrate, the other half check what that is worth; then all of
+them calibrate what is kept. Without both classes among enough patients there is no
+calibration, and the score stays raw.
+"""
+
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from diascope.evaluation.bootstrap import Estimate, resample
+from diascope.evaluation.calibration import apply_temperature, brier_estimate, ece_estimate, temperature
+from diascope.evaluation.conformal import EVERYBODY, ConformalSets, calibrate_sets, coverage_of
+
+Floats = NDArray[np.float64]
+Bools = NDArray[np.bool_]
+
+# One number is fitted; with fewer patients of a class it follows a few odd cases.
+FEWEST_OF_A_CLASS = 20
+
+CLASSES = ("negative", "positive")
+
+
+@dataclass(frozen=True, slots=True)
+class Recalibration:
+    """What was learnt from a calibration split.
+
+    Attributes:
+        patients: It rests on.
+        temperature: Divide the logits by it; None if there were too few patients.
+        before: Brier and ECE of the raw score, on the patients that checked.
+        after: The same of the calibrated score, on the same patients.
+        sets: Conformal rule for the calibrated score, columns negative and positive;
+            None if there were too few patients.
+        coverage: Share of the checking patients whose true class was in the set.
+        reason: Why there is none; else empty.
+    """
+
+    patients: int
+    temperature: float | None
+    before: Mapping[str, Estimate]
+    after: Mapping[str, Estimate]
+    sets: ConformalSets | None
+    coverage: Estimate | None
+    reason: str = ""
+
+
+def recalibrate(
+    positive: Bools, score: Floats, patients: Sequence[Hashable], coverage: float, rng: np.random.Generator
+) -> Recalibration:
+    """Calibrate a binary score.
+
+    Args:
+        positive: (n,) the truth.
+        score: (n,) in 0..1, raw.
+        patients: (n,) whose case it is.
+        coverage: That the conformal sets promise.
+        rng: Deals the patients into halves.
+    """
+    code = pd.factorize(np.asarray(patients, dtype=object))[0].astype(np.int64)
+    people = [len(np.unique(code[side])) for side in (positive, ~positive)]
+    total = len(np.unique(code))
+    if min(people) < 2 * FEWEST_OF_A_CLASS:
+        reason = f"{people[0]} positive and {people[1]} negative patients, {2 * FEWEST_OF_A_CLASS} of each are needed"
+        return Recalibration(total, None, {}, {}, None, None, reason)
+    fits = _half(code, positive, rng)
+    learnt = temperature(positive[fits], score[fits])
+    checks = ~fits
+    calibrated = apply_temperature(score, learnt)
+    rule = calibrate_sets(_columns(calibrated[fits]), positive[fits].astype(int), code[fits].tolist(), coverage, rng)
+    is_in = rule.sets(_columns(calibrated[checks]))[np.arange(int(checks.sum())), positive[checks].astype(int)]
+    final = temperature(positive, score)
+    return Recalibration(
+        total,
+        final,
+        _worth(positive[checks], score[checks], code[checks], rng),
+        _worth(positive[checks], calibrated[checks], code[checks], rng),
+        calibrate_sets(_columns(apply_temperature(score, final)), positive.astype(int), code.tolist(), coverage, rng),
+        coverage_of(is_in, code[checks].tolist())[EVERYBODY],
+    )
+
+
+def _half(code: NDArray[np.int64], positive: Bools, rng: np.random.Generator) -> Bools:
+    # Dealt by whether a patient was ever positive: both halves then hold both classes.
+    ever = np.bincount(code, positive) > 0
+    fits = np.zeros(len(ever), dtype=bool)
+    for side in (ever, ~ever):
+        members = rng.permutation(np.flatnonzero(side))
+        fits[members[: (len(members) + 1) // 2]] = True
+    return fits[code]
+
+
+def _columns(score: Floats) -> Floats:
+    return np.stack([1 - score, score], axis=1)
+
+
+def _worth(positive: Bools, score: Floats, code: NDArray[np.int64], rng: np.random.Generator) -> dict[str, Estimate]:
+    drawn = resample(code.tolist(), rng, 500)
+    return {"brier": brier_estimate(positive, score, drawn), "ece": ece_estimate(positive, score, drawn)}

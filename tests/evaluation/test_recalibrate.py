@@ -1,0 +1,50 @@
+"""A temperature and conformal limits, worth what other patients say."""
+
+import numpy as np
+import pytest
+from scipy.special import expit
+
+from diascope.evaluation.conformal import EVERYBODY
+from diascope.evaluation.recalibrate import recalibrate
+
+
+def too_sure(seed: int, patients: int = 800, per_patient: int = 1) -> tuple[np.ndarray, np.ndarray, list[int]]:
+    rng = np.random.default_rng(seed)
+    x = np.repeat(rng.normal(size=patients), per_patient)
+    return rng.random(len(x)) < expit(x), expit(3 * x), np.repeat(np.arange(patients), per_patient).tolist()
+
+
+def test_a_score_that_is_too_sure_is_mended_on_patients_it_was_not_fitted_on() -> None:
+    found = recalibrate(*too_sure(0), 0.9, np.random.default_rng(0))
+
+    assert found.temperature == pytest.approx(3.0, rel=0.2)
+    assert found.after["ece"].value < found.before["ece"].value / 2
+    assert found.after["brier"].value < found.before["brier"].value
+    assert found.before["brier"].n == pytest.approx(400, abs=1)
+
+
+def test_the_promised_coverage_is_kept_on_patients_that_only_check() -> None:
+    coverage = [
+        recalibrate(*too_sure(seed, 400), 0.9, np.random.default_rng(seed)).coverage.value for seed in range(20)
+    ]
+
+    assert np.mean(coverage) == pytest.approx(0.9, abs=0.02)
+
+
+def test_images_of_a_patient_stay_in_one_half() -> None:
+    positive, score, patients = too_sure(1, 200, per_patient=3)
+
+    found = recalibrate(positive, score, patients, 0.9, np.random.default_rng(0))
+
+    assert (found.patients, found.sets.cases[EVERYBODY]) == (200, 200)
+    assert found.before["brier"].n == pytest.approx(300, abs=3)
+    assert found.before["brier"].n % 3 == 0
+
+
+def test_with_too_few_of_a_class_the_score_stays_raw_and_says_why() -> None:
+    positive = np.arange(100) < 8
+
+    found = recalibrate(positive, np.full(100, 0.3), range(100), 0.9, np.random.default_rng(0))
+
+    assert (found.temperature, found.sets) == (None, None)
+    assert found.reason == "8 positive and 92 negative patients, 40 of each are needed"
