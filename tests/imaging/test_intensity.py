@@ -59,3 +59,14 @@ def test_monochrome1_shows_low_numbers_bright() -> None:
     inverted = volume([0.0, 100.0], display_window=(50.0, 100.0), is_inverted=True)
 
     assert to_grey(inverted.data, grey_range(inverted)).ravel().tolist() == [255, 0]
+
+
+def test_a_large_image_is_sampled_across_its_columns() -> None:
+    # Bright in every fourth place: a step of four would see nothing else.
+    data = np.zeros((256, 256, 128), np.float32)
+    data[:, :, ::4] = np.linspace(100, 200, 256)[:, None, None]
+
+    low, high = robust_range(data)
+
+    assert low == 0.0
+    assert high == pytest.approx(199.5, abs=1.0)

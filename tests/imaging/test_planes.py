@@ -1,5 +1,7 @@
 """Which slices are shown and which way round, against SimpleITK and nibabel."""
 
+from typing import Literal
+
 import nibabel
 import numpy as np
 import pytest
@@ -9,7 +11,7 @@ from scipy.spatial.transform import Rotation
 
 from diascope.findings import Finding
 from diascope.geometry import Grid, IndexGrid, PixelGrid
-from diascope.imaging.planes import best_slice, planes_of
+from diascope.imaging.planes import best_slice, planes_of, values_present
 from diascope.volume import Mask
 
 SHAPE = (15, 17, 21)
@@ -201,3 +203,11 @@ def test_the_middle_slice_is_shown_where_there_is_nothing_to_show() -> None:
     (plane,) = planes_of(IndexGrid((20, 20, 30)))
 
     assert best_slice(plane, (20, 20, 30), [mask_of()]) == 15
+
+
+@pytest.mark.parametrize("order", ["C", "F"])
+def test_the_values_of_a_label_map_are_listed(order: Literal["C", "F"]) -> None:
+    data = np.zeros(SHAPE, np.uint16, order=order)
+    data[3, 4, 5], data[14, 0, 20] = 511, 7
+
+    assert values_present(data) == {0, 7, 511}

@@ -116,6 +116,20 @@ def slice_of(data: NDArray[Scalar], axis: int, at: int) -> NDArray[Scalar]:
     return data[tuple(index)]
 
 
+def values_present(data: NDArray[np.unsignedinteger]) -> set[int]:
+    """List the label values that occur.
+
+    Args:
+        data: (i, j, k) label values. They are counted slice by slice: `bincount` of all
+            at once would take eight bytes a voxel.
+    """
+    axis = int(np.argmax(data.strides))
+    found: set[int] = set()
+    for at in range(data.shape[axis]):
+        found.update(np.flatnonzero(np.bincount(slice_of(data, axis, at).ravel())).tolist())
+    return found
+
+
 def planes_of(space: Space) -> tuple[Plane, ...]:
     """Choose how an image is shown: in three planes, or in that of its slices.
 

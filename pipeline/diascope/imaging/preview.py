@@ -17,7 +17,7 @@ from PIL import Image, ImageColor, ImageDraw, ImageFont
 from diascope.findings import Finding, Label
 from diascope.geometry import Grid, PixelGrid, Space, check_same_space
 from diascope.imaging.intensity import GreyRange, grey_range, to_grey
-from diascope.imaging.planes import Plane, best_slice, planes_of
+from diascope.imaging.planes import Plane, best_slice, planes_of, values_present
 from diascope.volume import Mask, Volume
 
 Overlay = tuple[Mask, Sequence[Label]]
@@ -256,7 +256,7 @@ def _found_labels(overlays: Sequence[Overlay]) -> tuple[list[Label], list[Label]
     # Labels that have a voxel, and those that have none.
     present, absent = [], []
     for mask, labels in overlays:
-        found = set(np.flatnonzero(np.bincount(mask.data.ravel())).tolist())
+        found = values_present(mask.data)
         present += [label for label in labels if label.value in found]
         absent += [label for label in labels if label.value not in found]
     return present, absent
