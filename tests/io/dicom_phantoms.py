@@ -140,6 +140,7 @@ def slice_of(phantom: Phantom, k: int, modality: str = "MR") -> FileDataset:
     dataset.Modality = modality
     dataset.Manufacturer = "Siemens Healthineers"
     dataset.ManufacturerModelName = "Phantom One"
+    dataset.PatientPosition = "HFS"
     dataset.SeriesInstanceUID = phantom.uid(phantom.name)
     dataset.SeriesDescription = "t1 oblique"
     dataset.ProtocolName = "protocol"

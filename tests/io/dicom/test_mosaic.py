@@ -123,6 +123,7 @@ def test_a_mosaic_without_its_private_header_is_refused_and_never_shown_as_tiles
 def united_imaging(phantom: Phantom) -> Dataset:
     dataset = slice_of(phantom, 0)
     dataset.ImageType = ["ORIGINAL", "PRIMARY", "M", "VFRAME"]
+    dataset.Manufacturer = "UIH"
     put_pixels(dataset, tiled(phantom.data, 4, 3))
     block = dataset.private_block(0x0065, "Image Private Header", create=True)
     items = []
