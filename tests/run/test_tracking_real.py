@@ -195,6 +195,26 @@ def test_a_server_that_is_well_but_answers_no_question_is_given_up(tmp_path: Pat
     assert result.problem != ""
 
 
+def test_a_batch_that_dies_leaves_a_run_that_says_so(tmp_path: Path, store: Path, repository: Path) -> None:
+    code = (
+        "import os; from pathlib import Path; from diascope.run.tracking import RunDescription, open_tracker;"
+        "from diascope.run.tracking_settings import TrackingSettings;"
+        f"tracker = open_tracker(Path({str(tmp_path)!r}), TrackingSettings(uri='sqlite:///{store}'), print);"
+        "tracker.start(RunDescription('brain_mri', 'hash')); tracker.log_metrics({'case_seconds': 1.0}, 1); os._exit(9)"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(repository / "pipeline")}
+    ended = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, check=False)
+    assert ended.returncode == 9
+    client = client_of(f"sqlite:///{store}")
+
+    def runs() -> list[Any]:
+        experiment = client.get_experiment_by_name("diascope")
+        return list(client.search_runs([experiment.experiment_id])) if experiment else []
+
+    wait_for(lambda: [run.info.status for run in runs()] == ["KILLED"], 120)
+    assert runs()[0].data.metrics == {"case_seconds": 1.0}
+
+
 @pytest.fixture
 def browser() -> Iterator[Any]:
     """Chromium without a screen."""
