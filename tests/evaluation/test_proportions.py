@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from diascope.evaluation.proportions import effective_trials, share_estimate, wilson
+from diascope.evaluation.proportions import average_estimate, effective_trials, share_estimate, wilson
 
 
 @pytest.mark.parametrize(("hits", "trials"), [(0, 7), (1, 7), (20, 20), (33, 90), (89, 90)])
@@ -49,3 +49,16 @@ def test_intervals_of_clustered_shares_hold_the_truth_as_often_as_they_say() -> 
         hits += found.low <= 0.7 <= found.high  # type: ignore[operator]
 
     assert stats.binomtest(hits, 300, 0.95).pvalue > 0.001
+
+
+def test_an_average_has_student_s_interval_and_stays_within_what_is_possible() -> None:
+    values = np.array([0.9, 0.95, 0.99, 0.2, 0.97, 0.93])
+
+    free = average_estimate(values, np.ones(6), np.arange(6), nothing="")
+    bounded = average_estimate(values, np.ones(6), np.arange(6), nothing="", most=1.0)
+
+    theirs = stats.t.interval(0.95, 5, values.mean(), stats.sem(values))
+    assert (free.low, free.high) == pytest.approx(theirs)
+    assert (bounded.low, bounded.high) == (free.low, 1.0)
+    assert average_estimate(values[:2], np.ones(2), np.arange(2), nothing="").low is None
+    assert average_estimate(np.zeros(3), np.zeros(3), np.arange(3), nothing="absent").reason == "absent"

@@ -63,16 +63,18 @@ def effective_trials(hits: Floats, trials: Floats, code: Ints) -> float:
     return float(np.clip(total * binomial / between, min(patients, total), total)) if between > 0 else float(patients)
 
 
-def average_estimate(top: Floats, bottom: Floats, code: Ints, *, nothing: str) -> Estimate:
+def average_estimate(top: Floats, bottom: Floats, code: Ints, *, nothing: str, most: float = float("inf")) -> Estimate:
     """Divide two sums, with the interval of a ratio whose rows come in patients (Student's t).
 
-    For averages over many groups, where a bootstrap of each would take too long.
+    For averages of what is never negative, over many groups, where a bootstrap of each
+    would take too long.
 
     Args:
         top: (rows,) what is summed above the line.
         bottom: (rows,) what is summed below it.
         code: (rows,) whose they are, 0..patients-1.
         nothing: Why, if the sum below is 0.
+        most: What a row can reach at most: the interval does not go beyond.
     """
     total = float(bottom.sum())
     n = int(np.count_nonzero(bottom))
@@ -86,4 +88,4 @@ def average_estimate(top: Floats, bottom: Floats, code: Ints, *, nothing: str) -
     residual = np.bincount(code, top - value * bottom)[asked]
     error = float(np.sqrt((residual**2).sum() * patients / (patients - 1))) / total
     half = float(t.ppf(0.5 + LEVEL / 2, patients - 1)) * error
-    return Estimate(value, value - half, value + half, n)
+    return Estimate(value, max(value - half, 0.0), min(value + half, most), n)

@@ -152,3 +152,14 @@ def test_heatmap_hits_and_coverage_are_measured_where_the_table_holds_them() -> 
     assert measured["covered_rate"] == 0.75
     with pytest.raises(InputError, match="1 of 4 values of covered are neither 0 nor 1"):
         prepare(table(covered=[1, 1, 1, 0.5]), PLAN)
+
+
+def test_distances_say_their_unit_and_mixed_ones_are_not_averaged() -> None:
+    plan = AuditSettings(groups=("sex",), task="segmentation")
+    frame = table(dice=[0.9, 0.8, 0.7, 0.6], hd95=[1.0, 2.0, 3.0, 4.0], distance_unit=["voxel"] * 4)
+
+    one = {measure.name: measure for measure in prepare(frame, plan).measures}
+    mixed = {measure.name for measure in prepare(frame.assign(distance_unit=["mm", "voxel"] * 2), plan).measures}
+
+    assert one["hd95"].words.endswith("in voxel")
+    assert "hd95" not in mixed

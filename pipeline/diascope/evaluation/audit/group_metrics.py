@@ -35,8 +35,12 @@ def ratio_metrics(measures: tuple[Measure, ...], rows: Ints, patient: Ints) -> d
     _, code = np.unique(patient[rows], return_inverse=True)
     found = {}
     for one in measures:
-        estimate = share_estimate if one.kind == "share" else average_estimate
-        found[one.name] = estimate(one.top[rows], one.bottom[rows], code, nothing=one.nothing)
+        top, bottom = one.top[rows], one.bottom[rows]
+        found[one.name] = (
+            share_estimate(top, bottom, code, nothing=one.nothing)
+            if one.kind == "share"
+            else average_estimate(top, bottom, code, nothing=one.nothing, most=one.most)
+        )
     return found
 
 

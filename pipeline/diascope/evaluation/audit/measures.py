@@ -25,7 +25,8 @@ class Measure:
         kind: A `share` lies in 0..1 and counts trials; a `mean` averages.
         higher_is_better: Else more is worse (misses, distances).
         nothing: Why a group has no value, if its sum below is 0.
-        words: The metric in plain words.
+        words: The metric in plain words, with its unit.
+        most: What a row can reach at most.
     """
 
     name: str
@@ -35,6 +36,7 @@ class Measure:
     higher_is_better: bool
     nothing: str
     words: str
+    most: float = float("inf")
 
     @property
     def value(self) -> float | None:
@@ -68,6 +70,7 @@ def classification_measures(positive: Bools, score: Floats, threshold: float) ->
             higher_is_better=False,
             nothing="no rows",
             words="squared distance of score and truth",
+            most=1.0,
         ),
     )
 
@@ -80,14 +83,18 @@ def segmentation_measures(frame: pd.DataFrame) -> tuple[Measure, ...]:
     """
     if "dice" not in frame:
         raise InputError("a table of segmentations needs the column dice", code="missing_column")
-    words = {"dice": "overlap with the experts' outline", "nsd": "outline that lies where the experts' does"}
     found = [
-        _average(
-            frame, name, higher_is_better=better, words=words.get(name, "distance of the outlines at its worst 5 %")
+        _average(frame, name, higher_is_better=True, words=words)
+        for name, words in (
+            ("dice", "overlap with the experts' outline"),
+            ("nsd", "share of the outline that lies where the experts' does"),
         )
-        for name, better in (("dice", True), ("nsd", True), ("hd95", False))
         if name in frame
     ]
+    units = sorted(set(frame["distance_unit"].astype(str))) if "distance_unit" in frame else ["mm"]
+    if "hd95" in frame and len(units) == 1:  # millimetres and voxels are never averaged
+        words = f"distance of the outlines at their worst 5 %, in {units[0]}"
+        found.append(_average(frame, "hd95", higher_is_better=False, words=words))
     if "outcome" in frame:
         outcome = frame["outcome"].astype(str).to_numpy()
         missed, invented = outcome == "missed", outcome == "false_alarm"
@@ -200,6 +207,7 @@ def _average(frame: pd.DataFrame, name: str, *, higher_is_better: bool, words: s
         higher_is_better=higher_is_better,
         nothing="absent everywhere",
         words=words,
+        most=1.0 if higher_is_better else float("inf"),
     )
 
 

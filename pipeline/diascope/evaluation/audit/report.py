@@ -23,7 +23,7 @@ def audit_html(result: AuditResult) -> str:
     environment = jinja2.Environment(
         autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
-    environment.filters.update(figure=_figure, inline=str, three=_three, p=_p)
+    environment.filters.update(figure=_figure, inline=str, three=_three, p=_p, people=words.people)
     source = resources.files("diascope.evaluation.audit").joinpath("audit.html.j2").read_text(encoding="utf-8")
     return environment.from_string(source).render(_context(result))
 
