@@ -298,6 +298,27 @@ def test_compressed_pixels_that_are_cut_off_are_found_from_the_header_alone(tmp_
     assert only_refusal(read(tmp_path)) == "truncated_pixels"
 
 
+@pytest.mark.parametrize("is_packed", [True, False])
+def test_pixels_that_contradict_the_syntax_are_never_read(tmp_path: Path, is_packed: bool) -> None:
+    dataset = slice_of(Phantom(shape=(5, 7, 1)), 0)
+    if is_packed:
+        dataset.compress(RLELossless, generate_instance_uid=False)
+    path = save(dataset, tmp_path / "slice")
+    raw = path.read_bytes()
+    if is_packed:
+        path.write_bytes(raw.replace(b"1.2.840.10008.1.2.5\0", b"1.2.840.10008.1.2.1\0"))
+    else:
+        path.write_bytes(raw.replace(b"1.2.840.10008.1.2.1\0", b"1.2.840.10008.1.2.5\0"))
+
+    assert only_refusal(read(tmp_path)) == "transfer_syntax"
+
+
+def test_more_pixels_than_promised_are_told(tmp_path: Path) -> None:
+    write_series(tmp_path, Phantom(), with_tags(Rows=6))
+
+    assert "a file holds 70 bytes of pixels, its header promises 60" in only_series(read(tmp_path)).notes
+
+
 def test_garbage_in_place_of_compressed_pixels_is_an_error_and_no_crash(tmp_path: Path) -> None:
     def packed(_: int, dataset: Dataset) -> Dataset:
         dataset.compress(JPEG2000Lossless, generate_instance_uid=False)

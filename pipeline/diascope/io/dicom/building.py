@@ -65,9 +65,19 @@ def image_of(stack: Stack, case_id: str, image_id: str, settings: IngestSettings
         volumes=len(ordered.volumes),
         axis=ordered.axis,
         selection=selection,
-        notes=(*notes, *placement.notes, *sorted({note for header in headers for note in header.notes})),
+        notes=(
+            *notes,
+            *placement.notes,
+            *_scale_note(ordered),
+            *sorted({note for header in headers for note in header.notes}),
+        ),
         details={"plan": _plan(ordered, headers, placement, first)},
     )
+
+
+def _scale_note(ordered: Ordered) -> tuple[str, ...]:
+    scales = {(one.frame.slope, one.frame.intercept) for volume in ordered.volumes for one in volume}
+    return (f"slices have {len(scales)} different scales, and each was given its own",) if len(scales) > 1 else ()
 
 
 def _whole_ones(slices: Sequence[Slice]) -> tuple[tuple[Slice, ...], tuple[str, ...]]:

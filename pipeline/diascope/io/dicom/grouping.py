@@ -67,6 +67,8 @@ class _Grouping:
             return
         stacks = _stacks(headers)
         scouts = _scouts(stacks)
+        if len(stacks) > 1:
+            notes = (*notes, f"one of {len(stacks)} images that the files of its series make")
         for stack in stacks:
             self._add_stack(
                 case_id, f"{case}\0{series}\0{stack.key}", stack, (*notes, *released), is_scout=stack.key in scouts

@@ -7,7 +7,7 @@ from diascope.errors import InputError
 from diascope.findings import Failure
 from diascope.identity import IdentityKey
 from diascope.io.dicom import values
-from diascope.io.dicom.elements import MEDIA_STORAGE_CLASS, UNDEFINED_LENGTH, Elements, Wanted, walk
+from diascope.io.dicom.elements import DEFLATED, MEDIA_STORAGE_CLASS, NATIVE, UNDEFINED_LENGTH, Elements, Wanted, walk
 from diascope.io.dicom.facts import FACT_TAGS, common_of
 from diascope.io.dicom.headers import Common, Frame, Header, Layout, Orientation
 from diascope.io.dicom.kinds import NoImage, burned_in_reason, no_image
@@ -95,7 +95,7 @@ class HeaderReader:
             burned_in=_burned_in(annotation),
             quarantine=burned_in_reason(sop_class, common.facts.modality or "", image_type, annotation),
             broken=_broken(found, layout, frames_number, file.size_bytes),
-            notes=_notes(found),
+            notes=(*_notes(found), *_surplus(found, layout, frames_number)),
         )
 
     def _common(self, found: Elements, file: FoundFile) -> Common:
@@ -206,13 +206,25 @@ def _broken(found: Elements, layout: Layout, frames: int, size_bytes: int) -> Fa
     """Check without reading a pixel that they are all there."""
     if found.is_cut:
         return Failure("truncated_pixels", "its compressed pixels are cut off", "copy or send the file again")
-    if found.pixel_bytes == UNDEFINED_LENGTH or found.transfer_syntax.startswith("1.2.840.10008.1.2.1.99"):
+    is_native = found.transfer_syntax in NATIVE
+    if found.transfer_syntax == DEFLATED or (found.pixel_bytes == UNDEFINED_LENGTH and not is_native):
         return None
-    there = min(found.pixel_bytes, size_bytes - found.pixel_at)
-    needed = layout.frame_bytes * frames
+    if is_native != (found.pixel_bytes != UNDEFINED_LENGTH):
+        reason = "its pixels are not packed in the way that its header says"
+        return Failure("transfer_syntax", reason, "send it again with its file header")
+    there, needed = min(found.pixel_bytes, size_bytes - found.pixel_at), layout.frame_bytes * frames
     if there >= needed:
         return None
     return Failure("truncated_pixels", f"its pixels have {there} bytes of {needed}", "copy or send the file again")
+
+
+def _surplus(found: Elements, layout: Layout, frames: int) -> tuple[str, ...]:
+    """Tell of pixels that the header does not promise: a damaged number of rows would leave some."""
+    needed = layout.frame_bytes * frames
+    # A value has an even length (PS3.5, 7.1.1).
+    if found.transfer_syntax not in NATIVE or found.pixel_bytes <= needed + needed % 2:
+        return ()
+    return (f"a file holds {found.pixel_bytes} bytes of pixels, its header promises {needed}",)
 
 
 def _burned_in(annotation: str) -> Literal["yes", "no", "unknown"]:
