@@ -218,6 +218,27 @@ def test_a_truncated_picture_is_never_filled_up(tmp_path: Path, ending: str, kep
         assert found.refused[0].failure.code == "corrupt"
 
 
+def test_damage_that_only_a_checksum_tells_is_told(tmp_path: Path) -> None:
+    path = tmp_path / "x.png"
+    Image.fromarray(np.zeros((200, 300), dtype=np.uint8)).save(path)
+    whole = path.read_bytes()
+    start = whole.index(b"IDAT")
+    for at in range(start, len(whole) - 12):
+        damaged = bytearray(whole)
+        damaged[at] ^= 1
+        path.write_bytes(damaged)
+
+        found = grouped(path)
+
+        assert found.refused or _is_refused_when_decoded(found)
+
+
+def _is_refused_when_decoded(found: Grouped) -> bool:
+    with pytest.raises(InputError):
+        RasterReader().decode(found.series[0])
+    return True
+
+
 def test_a_picture_beyond_the_allowed_size_is_refused_before_it_is_decoded(tmp_path: Path) -> None:
     path = tmp_path / "x.png"
     Image.fromarray(np.zeros((2000, 2000), dtype=np.uint8)).save(path)

@@ -77,6 +77,7 @@ class RasterReader:
     def decode(self, series: Series, at: int = 0) -> Volume | ColourImage:  # noqa: ARG002 - there is one volume
         """Read the pixels, turned as the picture asks to be shown (EXIF)."""
         path = series.files[0]
+        _check_png(path)
         with _opened(path) as picture:
             try:
                 rows = _pixels(ImageOps.exif_transpose(picture))
@@ -139,6 +140,25 @@ def _opened(path: Path) -> Iterator[Image.Image]:
             raise _corrupt(error) from None
         with picture:
             yield picture
+
+
+def _check_png(path: Path) -> None:
+    """Compare the checksum of every chunk: Pillow does not look at those of the pixels (PNG, 5.3).
+
+    Raises:
+        InputError: One differs, or the last chunk is missing; other pictures pass.
+    """
+    with path.open("rb") as stream:
+        if stream.read(len(_PNG)) != _PNG:
+            return
+        kind = b""
+        while kind != b"IEND" and len(head := stream.read(8)) == 8:
+            length, kind = struct.unpack(">I4s", head)
+            content, stated = stream.read(length), stream.read(4)
+            if len(stated) < 4 or zlib.crc32(kind + content) != int.from_bytes(stated, "big"):
+                raise InputError("the picture is damaged (checksum)", hint="copy it again", code="corrupt")
+        if kind != b"IEND":
+            raise InputError("the picture is damaged (it has no end)", hint="copy it again", code="corrupt")
 
 
 def _corrupt(error: Exception) -> InputError:

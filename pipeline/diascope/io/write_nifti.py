@@ -1,6 +1,7 @@
 """Our NIfTI files: lossless, the same bytes for the same image, and honest about geometry."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -102,13 +103,7 @@ def _write_stack(path: Path, volume_at: Callable[[int], Volume], count: int, dty
     """Write all volumes; stop at the first that does not fit, and give the type that it needs."""
     space = volume_at(0).space
     image = _nifti(np.broadcast_to(dtype.type(0), (*space.shape, count)), space)
-    image.header["descrip"] = b""
-    image.header["vox_offset"] = _VOXELS_AT
-    with (
-        path.open("wb") as stream,
-        igzip.IGzipFile(filename="", mode="wb", compresslevel=GZIP_LEVEL, fileobj=stream, mtime=0) as packed,
-    ):
-        packed.write(image.header.binaryblock + bytes(_VOXELS_AT - len(image.header.binaryblock)))
+    with _packed(path, image) as packed:
         for at in range(count):
             volume = volume_at(at)
             check_same_space(volume.space, space)
@@ -126,9 +121,22 @@ def _stored_dtype(volume: Volume) -> np.dtype[Any]:
 
 
 def _save(path: Path, image: nib.Nifti1Image) -> None:
+    data = np.asanyarray(image.dataobj)
+    with _packed(path, image) as packed:
+        # Slice by slice: the bytes of a whole volume would be a second copy of it.
+        for k in range(data.shape[-1]):
+            packed.write(data[..., k].tobytes(order="F"))
+
+
+@contextmanager
+def _packed(path: Path, image: nib.Nifti1Image) -> Iterator[igzip.IGzipFile]:
+    """Open a file for the voxels of an image, its header written."""
     image.header["descrip"] = b""
+    image.header["vox_offset"] = _VOXELS_AT
+    block = image.header.binaryblock
     with (
         path.open("wb") as stream,
         igzip.IGzipFile(filename="", mode="wb", compresslevel=GZIP_LEVEL, fileobj=stream, mtime=0) as packed,
     ):
-        packed.write(image.to_bytes())
+        packed.write(block + bytes(_VOXELS_AT - len(block)))
+        yield packed

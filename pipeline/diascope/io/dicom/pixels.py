@@ -9,13 +9,14 @@ from numpy.typing import NDArray
 from pydicom import Dataset
 from pydicom.encaps import get_frame
 from pydicom.pixels import get_decoder
-from pydicom.uid import UID, JPEGExtended12Bit, JPEGLossless, JPEGLosslessSV1
+from pydicom.uid import UID, JPEG2000TransferSyntaxes, JPEGExtended12Bit, JPEGLossless, JPEGLosslessSV1
 
 from diascope.errors import InputError
 from diascope.io.dicom.dataset import MALFORMED, read_dataset, uid_of, without_warnings
 from diascope.io.dicom.elements import EXPLICIT_LITTLE, IMPLICIT_LITTLE
 from diascope.io.dicom.headers import Layout
 from diascope.io.dicom.jpeg import check_jpeg
+from diascope.io.dicom.jpeg2000 import check_jpeg2000
 
 NATIVE_LITTLE = frozenset({IMPLICIT_LITTLE, EXPLICIT_LITTLE})
 
@@ -153,10 +154,10 @@ def _from_any_plugin(dataset: Dataset, syntax: UID, frame: int, *, raw: bool) ->
         return np.asarray(decoder.as_array(dataset, index=frame, raw=raw)[0])
     plugins: tuple[str, ...] = _PLUGINS
     if syntax in _LOSSLESS_JPEG:
-        check_jpeg(
-            get_frame(dataset.PixelData, frame, number_of_frames=int(dataset.get("NumberOfFrames") or 1)), dataset
-        )
+        check_jpeg(_stream(dataset, frame), dataset)
         plugins = ("gdcm",)
+    elif syntax in JPEG2000TransferSyntaxes:
+        check_jpeg2000(_stream(dataset, frame), dataset)
     problem: Exception = RuntimeError("no decoder")
     for plugin in (name for name in plugins if name in decoder.available_plugins):
         try:
@@ -169,6 +170,10 @@ def _from_any_plugin(dataset: Dataset, syntax: UID, frame: int, *, raw: bool) ->
                 raise
             problem = RuntimeError("the decoder panicked")
     raise problem
+
+
+def _stream(dataset: Dataset, frame: int) -> bytes:
+    return bytes(get_frame(dataset.PixelData, frame, number_of_frames=int(dataset.get("NumberOfFrames") or 1)))
 
 
 def unpacked(cells: NDArray[Any], layout: Layout) -> NDArray[Any]:
