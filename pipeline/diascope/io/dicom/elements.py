@@ -103,13 +103,22 @@ class Bytes:
         Raises:
             InputError: They lie past the end.
         """
+        block, inside = self.block(at, count)
+        return block[inside : inside + count]
+
+    def block(self, at: int, count: int) -> tuple[bytes, int]:
+        """Give the chunk that holds some bytes, and where in it they begin.
+
+        Raises:
+            InputError: They lie past the end.
+        """
         inside = at - self._start
         if inside < 0 or inside + count > len(self._block):
             self.check(at + count)
             self._stream.seek(at)
             self._block = self._stream.read(max(_CHUNK_BYTES, count))
             self._start, inside = at, 0
-        return self._block[inside : inside + count]
+        return self._block, inside
 
     def check(self, end: int) -> None:
         """Refuse what reaches past the end."""
@@ -257,6 +266,7 @@ class _Walker:
     def run(self, at: int) -> None:
         """Walk from a position to the pixel data or the end."""
         source, tags, depth = self.source, self.tags, 0
+        at = self._past_short_ones(at)
         while at + 8 <= source.size:
             tag, vr, length, start = self._element(at)
             if tag in _ENDS:
@@ -274,10 +284,29 @@ class _Walker:
                 continue
             at = start + length
             source.check(at)
-            if depth == 0 and (tag in tags or (tag & 0x1FF00) == 0x10000):
+            if depth == 0:
                 self._keep(tag, vr, start, length)
+                at = self._past_short_ones(at)
         if depth > 0:
             raise InputError("a sequence is not closed", hint="copy the file again", code="truncated")
+
+    def _past_short_ones(self, at: int) -> int:
+        """Walk over elements with a short length within one chunk: nearly all of a header, in a tight loop."""
+        if not self.explicit or at + 8 > self.source.size:
+            return at
+        block, here = self.source.block(at, 8)
+        offset = at - here
+        unpack, tags = self.tag_vr.unpack_from, self.tags
+        while here + 8 <= len(block):
+            group, element, vr, length = unpack(block, here)
+            following = here + 8 + length
+            if vr not in _SHORT_VRS or following > len(block):
+                break
+            tag = group << 16 | element
+            if tag in tags or (tag & 0x1FF00) == 0x10000:
+                self._keep_value(tag, block[here + 8 : following])
+            here = following
+        return offset + here
 
     def _element(self, at: int) -> tuple[int, bytes, int, int]:
         raw = self.source.take(at, 8)
@@ -294,15 +323,19 @@ class _Walker:
         return tag, b"", length, at + 8
 
     def _keep(self, tag: int, vr: bytes, start: int, length: int) -> None:
+        if tag not in self.tags and (tag & 0x1FF00) != 0x10000:
+            return
         if vr == b"SQ":
             self.found.values[tag] = b""
             return
-        self.bytes_left -= length
+        self._keep_value(tag, self.source.take(start, length))
+
+    def _keep_value(self, tag: int, value: bytes) -> None:
+        self.bytes_left -= len(value)
         if self.bytes_left < 0:
             raise InputError(
                 "the header is longer than allowed", hint="raise max_header_mb if it is true", code="too_large"
             )
-        value = self.source.take(start, length)
         if tag in self.blocks:
             self.found.private[self.blocks[tag]] = value
         elif tag & 0x10000 and 0x10 <= tag & 0xFFFF <= 0xFF:
