@@ -47,8 +47,20 @@ def audit(  # noqa: PLR0913, PLR0917 - the options of the command line
     write_audit(shown, folder)
     typer.echo(audit_json(shown) if as_json else audit_text(shown))
     typer.echo(f"report: {folder / 'audit.html'}", err=as_json)
+    if folder.resolve() == (source / "audit").resolve():
+        _track(source, shown)
     if shown.rulings and shown.verdict != "pass":
         raise typer.Exit(GATE_FAILED)
+
+
+def _track(out: Path, result: "AuditResult") -> None:
+    from diascope.evaluation.audit.write import audit_scalars, audit_tags
+    from diascope.run.evaluation_tracking import Extra, add_to_batch
+
+    files = [f"audit/{name}" for name in ("audit.html", "audit.json", "model_card.md")]
+    tables = [f"audit/{path.name}" for path in sorted((out / "audit").glob("*.csv"))]
+    extra = Extra(audit_scalars(result), audit_tags(result), "audit", files, tables)
+    add_to_batch(out, extra, lambda text: typer.echo(text, err=True))
 
 
 def audit_text(result: "AuditResult") -> str:

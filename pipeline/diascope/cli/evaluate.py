@@ -43,8 +43,18 @@ def evaluate(
     for note in found.compared.notes:
         typer.echo(f"note: {note}", err=True)
     typer.echo(f"tables: {out / 'evaluation'}", err=as_json)
+    _track(out, found)
     if found.compared.problems:
         raise typer.Exit(COMPARISON_FAILED)
+
+
+def _track(out: Path, found: "Evaluation") -> None:
+    from diascope.evaluation.evaluate import scalars
+    from diascope.run.evaluation_tracking import Extra, add_to_batch
+
+    tables = [f"evaluation/{path.name}" for path in sorted((out / "evaluation").glob("*.csv"))]
+    extra = Extra(scalars(found), {}, "evaluation", ["evaluation/evaluation.json"], tables)
+    add_to_batch(out, extra, lambda text: typer.echo(text, err=True))
 
 
 def evaluation_text(found: "Evaluation") -> str:

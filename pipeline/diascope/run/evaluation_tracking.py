@@ -1,0 +1,59 @@
+"""Evaluations and audits go where their batch went: into the same run of MLflow."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from diascope.run.tracking import SPOOL, MlflowTracker, RunDescription, Tracker, sync_target
+from diascope.run.tracking_sender import SendResult
+from diascope.run.tracking_settings import TrackingSettings
+from diascope.run.tracking_spool import read_spool
+
+
+@dataclass(frozen=True, slots=True)
+class Extra:
+    """What is added to a run that has ended.
+
+    Attributes:
+        metrics: Numbers by their flat name; see docs/mlflow.md.
+        tags: Facts, such as the verdict.
+        folder: Artifact folder, such as `audit`.
+        files: Files of the output folder, without pixels.
+        tables: Csv files of the output folder, to look at as tables.
+    """
+
+    metrics: Mapping[str, float]
+    tags: Mapping[str, str] = field(default_factory=dict)
+    folder: str = ""
+    files: Sequence[str] = ()
+    tables: Sequence[str] = ()
+
+
+def add_to_batch(root: Path, extra: Extra, tell: Callable[[str], None]) -> SendResult | None:
+    """Add to the run of a batch; None where the batch was not tracked.
+
+    Args:
+        root: The output folder.
+        extra: What to add.
+        tell: Shows a text to the person at the keyboard.
+    """
+    last = read_spool(root / SPOOL).last_run() if (root / SPOOL).is_file() else None
+    if last is None:
+        return None
+    # The demo keeps a store of its own in its output folder.
+    own = root / "mlflow" / "mlflow.db"
+    settings = TrackingSettings(uri=f"sqlite:///{own.absolute()}") if own.is_file() else TrackingSettings()
+    tracker = MlflowTracker(root, sync_target(root, settings), tell)
+    tracker.start(RunDescription(str(last.body.get("name", "")), str(last.body["same_as"])))
+    return log_extra(tracker, extra)
+
+
+def log_extra(tracker: Tracker, extra: Extra) -> SendResult:
+    """Log to a run that was started again, and end it."""
+    tracker.log_metrics(extra.metrics, step=tracker.attempt)
+    tracker.log_tags(extra.tags)
+    for file in extra.files:
+        tracker.log_file(file, extra.folder)
+    for file in extra.tables:
+        tracker.log_table(file, f"{extra.folder}_{Path(file).stem}")  # MLflow makes no folders for tables
+    return tracker.finish()
