@@ -21,6 +21,7 @@ PLANTED = {
     "config.py": "import diascope.geometry",
     "errors.py": "import pydicom",
     "train/planted.py": "import mlflow",
+    "run/ledger.py": "import torch",
     "attic/__init__.py": "",
     "imaging/planted.py": "import torch",
     "evaluation/planted.py": "from diascope.imaging import planted",
