@@ -9,8 +9,8 @@ import torch
 from diascope.config import parse_settings
 from diascope.train.label_maps import LabelMap, TissueTable, read_label_map, read_tissue_table
 from diascope.train.manifest import read_manifest
-from diascope.train.settings import SynthesisSettings, TrainConfig
-from diascope.train.synthesis import draw_contrast, eased, synthesise
+from diascope.train.settings import PhaseSettings, SynthesisSettings, TrainConfig
+from diascope.train.synthesis import at_image, draw_contrast, synthesise
 from tests.train.training_phantoms import head_values, write_heads
 
 PLAIN = {
@@ -137,13 +137,22 @@ def test_a_stripped_image_shows_nothing_of_the_skin_and_keeps_its_labels(head: H
 def test_the_ramp_begins_easy_and_ends_with_what_the_config_says(head: Head) -> None:
     told = head.settings.model_copy(update={"ramp_images": 100, "far_fraction": 0.2, "contrast_fraction": 0.5})
 
-    first, middle, last = (eased(told, number) for number in (0, 50, 100))
+    first, middle, last = (at_image(told, number) for number in (0, 50, 100))
 
     assert (first.far_fraction, first.stripped_fraction, first.contrast_fraction) == (0.0, 0.0, 1.0)
     assert first.thickest_mm == told.spacing_mm
     assert middle.far_fraction == pytest.approx(0.1)
     assert middle.contrast_fraction == pytest.approx(0.75)
     assert last == told
+
+
+def test_a_phase_changes_what_it_names_from_its_first_image_on(head: Head) -> None:
+    told = head.settings.model_copy(update={"phases": (PhaseSettings(from_image=30, bias=0.1),), "bias": 0.4})
+
+    before, after = at_image(told, 29), at_image(told, 30)
+
+    assert (before.bias, after.bias) == (0.4, 0.1)
+    assert after.model_copy(update={"bias": 0.4}) == before
 
 
 def test_a_known_contrast_has_its_means_on_the_maps_own_grid(head: Head) -> None:

@@ -44,6 +44,7 @@ def card_text(config: TrainConfig, scores: Sequence[TestScore], effort: Effort, 
     limits = "\n".join(f"- {limit}" for limit in bundle.limits)
     citations = "\n".join(f"- {citation}" for citation in bundle.citations)
     research = "\n\n**For research only**, by the licence of its data." if bundle.research_only else ""
+    note = f"\n\n{bundle.training_note}" if bundle.training_note else ""
     return f"""# {bundle.name}
 
 {bundle.title}. Version {bundle.version}.{research}
@@ -73,7 +74,7 @@ def card_text(config: TrainConfig, scores: Sequence[TestScore], effort: Effort, 
 {effort.steps} steps, batches of {config.batch_size}, {effort.minutes:.0f} minutes by the clock on {effort.device}.
 {config.network.name} with {effort.parameters / 1e6:.2f} million weights, {config.precision} arithmetic, seed
 {config.seed}. The last weights are shipped: no epoch was chosen by looking at results. On the images that
-watched the training (not the test cases) Dice at the end was {_validation_text(validation)}.
+watched the training (not the test cases) Dice at the end was {_validation_text(validation)}.{note}
 
 ## Results on cases kept out of the training
 

@@ -73,6 +73,9 @@ class BundleSettings(Settings):
     data_statement: str
     """Where the data come from, under which licence, and how they were split."""
 
+    training_note: str = ""
+    """What a reader should know about how this training ran; goes onto the card."""
+
 
 class ContrastSettings(Settings):
     """Mean intensity of tissues in one MR contrast, between 0 and 1."""
@@ -82,6 +85,25 @@ class ContrastSettings(Settings):
 
     mean_of_value: dict[int, Fraction]
     """Mean by value of the label file; tissues not named get a random one."""
+
+
+class PhaseSettings(Settings):
+    """What changes from a certain image of the training on; None leaves a setting as it is."""
+
+    from_image: PositiveInt
+    """Number of the first image of this phase."""
+
+    contrast_fraction: Fraction | None = None
+    """As in the source."""
+
+    contrast_spread: Fraction | None = None
+    """As in the source."""
+
+    thickest_mm: PositiveFloat | None = None
+    """As in the source."""
+
+    bias: NonNegativeFloat | None = None
+    """As in the source."""
 
 
 class SynthesisSettings(Settings):
@@ -138,6 +160,9 @@ class SynthesisSettings(Settings):
     contrast_fraction: Fraction = 0.3
     """Fraction drawn near one of the known contrasts; the others are fully random."""
 
+    contrast_spread: Fraction = 0.08
+    """Standard deviation of each tissue's mean around the known contrast."""
+
     contrasts: tuple[ContrastSettings, ...] = ()
     """Known contrasts, near which some images are drawn and on which the test is made."""
 
@@ -155,6 +180,9 @@ class SynthesisSettings(Settings):
 
     ramp_images: NonNegativeInt = 0
     """Images over which the settings rise from easy to those above; 0 begins with all of it."""
+
+    phases: tuple[PhaseSettings, ...] = ()
+    """Later changes, in the order of their first image."""
 
 
 class SliceSettings(Settings):

@@ -19,7 +19,7 @@ from torch.utils.data import Dataset, Sampler
 from diascope.errors import InputError
 from diascope.train.label_maps import LabelMap, TissueTable
 from diascope.train.settings import SliceSettings, SynthesisSettings
-from diascope.train.synthesis import draw_contrast, eased, synthesise
+from diascope.train.synthesis import at_image, draw_contrast, synthesise
 
 Sample = dict[str, Any]
 
@@ -87,7 +87,7 @@ class SynthesisSource:
     def draw(self, number: int) -> Sample:
         """Synthesise the image of this number."""
         source = self.maps[_turn(number, len(self.maps), self.seed)]
-        settings = eased(self.settings, number)
+        settings = at_image(self.settings, number)
         made = synthesise(source, self.table, settings, np.random.default_rng((self.seed, number)))
         return {"image": made.image, "label": made.label, "case": source.case}
 

@@ -26,9 +26,6 @@ LOOKS = ((-1, -1, -1), (-1, 1, 1), (1, -1, 1), (1, 1, -1))
 ELASTIC_NODE_MM = 32.0
 BIAS_NODE_MM = 50.0
 
-# How far an image drawn near a known contrast may lie from it.
-CONTRAST_SPREAD = 0.08
-
 
 @dataclass(frozen=True, slots=True, eq=False)
 class SyntheticImage:
@@ -81,12 +78,16 @@ def draw_contrast(
     return SyntheticImage((image / image.max())[None], torch.from_numpy(table.target.astype(np.uint8))[index][None])
 
 
-def eased(settings: SynthesisSettings, number: int) -> SynthesisSettings:
-    """Make the generator milder for the first images of a training; `number` counts them.
+def at_image(settings: SynthesisSettings, number: int) -> SynthesisSettings:
+    """Find the settings of one image of a training; `number` counts them.
 
     Early images are whole heads in the middle of the window, of known contrast and
-    thin slices; the anatomy is learned first and the variety after it.
+    thin slices; the anatomy is learned first and the variety after it. Phases may
+    change settings later on.
     """
+    for phase in settings.phases:
+        if number >= phase.from_image:
+            settings = settings.model_copy(update=phase.model_dump(exclude={"from_image"}, exclude_none=True))
     if number >= settings.ramp_images:
         return settings
     part = number / settings.ramp_images
@@ -159,7 +160,7 @@ def _hidden(index: Tensor, near: Tensor, visible: Tensor) -> Tensor:
 def _intensities(table: TissueTable, settings: SynthesisSettings, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
     if settings.contrasts and rng.random() < settings.contrast_fraction:
         contrast = settings.contrasts[int(rng.integers(len(settings.contrasts)))]
-        mean, spread = _near_contrast(table, contrast, rng, CONTRAST_SPREAD)
+        mean, spread = _near_contrast(table, contrast, rng, settings.contrast_spread)
     else:
         mean, spread = _by_class(table, rng, lambda: rng.uniform(0.05, 1.0))
     if rng.random() < 0.5:

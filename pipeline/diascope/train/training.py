@@ -142,5 +142,5 @@ def _defaults_of(config: TrainConfig) -> dict[str, object]:
     plain |= {"data_root": Path(), "manifest": Path(config.manifest.name), "weights_dtype": "float32"}
     labels = tuple(label.model_copy(update={"colour": "#000000"}) for label in config.bundle.labels)
     fixed = {"version": "", "title": "", "licence": "", "citations": (), "intended_use": "", "limits": ()}
-    bundle = config.bundle.model_copy(update={"labels": labels, "data_statement": "", **fixed})
+    bundle = config.bundle.model_copy(update={"labels": labels, "data_statement": "", "training_note": "", **fixed})
     return {**plain, "bundle": bundle}
