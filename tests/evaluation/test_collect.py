@@ -1,5 +1,6 @@
 """Results against truth: each label, class and lesion once, and every hole named."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -7,7 +8,7 @@ import pytest
 
 from diascope.evaluation.collect import Compared, compare
 from diascope.evaluation.settings import DetectionTruth, EvaluationSettings
-from diascope.findings import Finding
+from diascope.findings import Finding, read_report
 from diascope.geometry import Grid, IndexGrid
 from diascope.io.outfolder import OutFolder
 from diascope.volume import Mask
@@ -174,3 +175,21 @@ def test_the_settings_of_detection_become_its_rules() -> None:
     ).detection_rules()
 
     assert (rules.rule, rules.threshold, rules.size_edges) == ("radius", 0.3, (6.0,))
+
+
+def test_a_truth_is_compared_with_the_network_that_draws_it_beside_one_that_draws_something_else(
+    out: OutFolder,
+) -> None:
+    write_case(out, "c1", map_of(TUMOUR))
+    folder = out.case("c1")
+    report = read_report(folder / "case.json")
+    (drawn,) = report.segmentations or ()
+    anatomy = tuple(replace(label, name=f"part_{label.value}") for label in drawn.labels)
+    other = replace(drawn, bundle="anatomy", labels=anatomy)
+    both = replace(report, segmentations=(other, drawn))
+    (folder / "case.json").write_text(both.to_json(), encoding="utf-8")
+
+    found = compared(out, [{"case": "c1", "truth": map_of(TUMOUR)}], truth_labels={1: "tumour", 2: "edema"})
+
+    assert {row.origin.bundle for row in found.labels} == {drawn.bundle}
+    assert found.problems == ()

@@ -192,6 +192,10 @@ class _Collected:
                 compared = True
             except GridMismatch as error:  # drawn on another image of the case
                 mismatch = error
+            except InputError as error:  # drawn by a network that looks for something else
+                if error.code != "no_common_label":
+                    raise
+                mismatch = error
         if mismatch is not None and not compared:
             raise mismatch
 
