@@ -74,7 +74,8 @@ def _cuda(wanted: str, *, usable: bool) -> Device:
     index = wanted.partition(":")[2] or "0"
     if not usable:
         raise ConfigError(
-            f"device: {wanted} was asked for, but {_torch()} finds no usable card; driver {_nvidia_driver() or 'not found'}",
+            f"device: {wanted} was asked for, but {_torch()} finds no usable card;"
+            f" driver {_nvidia_driver() or 'not found'}",
             hint="install a torch build for this driver, or use device: cpu",
         )
     if not index.isdigit() or int(index) >= torch.cuda.device_count():
