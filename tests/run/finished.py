@@ -1,5 +1,6 @@
 """An output folder as a run leaves it, small and with every kind of ending."""
 
+from collections.abc import Collection
 from pathlib import Path
 
 import numpy as np
@@ -43,11 +44,13 @@ file-000000000000004,failed,unreadable,the file ends after 12 bytes,copy it agai
 """
 
 
-def write_finished_run(root: Path, done: int = 3, record: RunRecord = RECORD) -> OutFolder:
-    """Write a run: some cases done, the first of them doubtful, one failed, one without anything to do."""
+def write_finished_run(
+    root: Path, done: int = 3, record: RunRecord = RECORD, doubtful: Collection[int] = (1,)
+) -> OutFolder:
+    """Write a run: some cases done, some of them doubtful, one failed, one without anything to do."""
     out = OutFolder(root)
     out.create()
-    reports = [_done(number) for number in range(1, done + 1)]
+    reports = [_done(number, is_doubtful=number in doubtful) for number in range(1, done + 1)]
     reports += [
         CaseReport(
             case_id(0xF00),
@@ -78,7 +81,7 @@ def case_id(number: int) -> str:
     return f"case-{number:015x}"
 
 
-def _done(number: int) -> CaseReport:
+def _done(number: int, *, is_doubtful: bool) -> CaseReport:
     image = f"img-{number:015x}"
     return CaseReport(
         case_id(number),
@@ -93,8 +96,8 @@ def _done(number: int) -> CaseReport:
         ),
         confidence=0.5 + 0.1 * min(number, 4),
         confidence_kind="raw",
-        review_first=number == 1,
-        review_reasons=("flair_glioma_segmentation drew nothing",) if number == 1 else (),
+        review_first=is_doubtful,
+        review_reasons=("flair_glioma_segmentation drew nothing",) if is_doubtful else (),
     )
 
 

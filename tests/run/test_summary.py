@@ -56,14 +56,25 @@ def test_doubtful_cases_come_with_their_reasons_and_first_among_the_previews(tmp
     assert summary.previews == (case_id(1), case_id(2), case_id(3))
 
 
-def test_at_most_two_hundred_previews_are_shown_and_always_the_same(tmp_path: Path) -> None:
-    out = write_finished_run(tmp_path, done=230)
+def test_at_most_two_hundred_previews_are_shown_doubtful_ones_first_and_always_the_same(tmp_path: Path) -> None:
+    out = write_finished_run(tmp_path, done=230, doubtful=(229, 230))
 
     first, second = summarise(out).previews, summarise(out).previews
 
     assert len(set(first)) == 200
     assert first == second
-    assert first[0] == case_id(1)
+    assert first[:2] == (case_id(229), case_id(230))
+    assert list(first[2:]) == sorted(first[2:])
+
+
+def test_doubtful_cases_leave_room_for_what_is_usual(tmp_path: Path) -> None:
+    out = write_finished_run(tmp_path, done=230, doubtful=range(1, 151))
+
+    previews = summarise(out).previews
+
+    assert len(previews) == 200
+    assert previews[:100] == tuple(case_id(number) for number in range(1, 101))
+    assert set(previews[100:]) & {case_id(number) for number in range(151, 231)}
 
 
 def test_a_run_without_any_case_is_summed_up_too(tmp_path: Path) -> None:

@@ -23,9 +23,12 @@ def sync(
     # What is not named is left open: then it is as the run had it.
     named = {key: value for key, value in (("uri", uri), ("experiment", experiment)) if value is not None}
     settings = TrackingSettings.model_validate(named)
-    typer.echo(announcement(tracking.sync_target(out, settings)), err=True)
+    target = tracking.sync_target(out, settings)
+    typer.echo(announcement(target), err=True)
     result = tracking.sync(out, settings)
     typer.echo(f"{result.sent} entries sent, {result.left} left")
     if result.left:
         typer.echo(tracking.left_text(result), err=True)
         raise typer.Exit(INCOMPLETE)
+    if result.sent:
+        typer.echo(tracking.where_text(target, result), err=True)
