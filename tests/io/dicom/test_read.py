@@ -183,3 +183,21 @@ def test_every_cut_of_a_file_is_read_or_named(tmp_path: Path) -> None:
         (record,) = found.files
         assert record.fate == "failed" or end < 132 or (end < pixels_at and record.fate == "not_an_image"), end
     assert dcmread(tmp_path / "whole").Rows == 7
+
+
+def test_bytes_that_were_inserted_before_the_end_of_the_pixels_are_told(tmp_path: Path) -> None:
+    healthy = slice_of(Phantom(shape=(5, 7, 1)), 0)
+    path = save(healthy, tmp_path / "in" / "image")
+    whole = path.read_bytes()
+    assert not [note for note in only_series(read(tmp_path / "in")).notes if "belong to nothing" in note]
+    path.write_bytes(whole[:-20] + b"\x07" * 33 + whole[-20:])
+
+    assert "bytes behind the pixels of a file belong to nothing" in only_series(read(tmp_path / "in")).notes
+
+
+def test_padding_and_private_elements_behind_the_pixels_are_no_news(tmp_path: Path) -> None:
+    dataset = slice_of(Phantom(shape=(5, 7, 1)), 0)
+    dataset.add_new(0xFFFCFFFC, "OB", bytes(64))
+    save(dataset, tmp_path / "image")
+
+    assert not [note for note in only_series(read(tmp_path)).notes if "belong to nothing" in note]

@@ -1,7 +1,7 @@
 """Read one DICOM file's header."""
 
 from dataclasses import replace
-from typing import Literal
+from typing import BinaryIO, Literal
 
 from diascope.errors import InputError
 from diascope.findings import Failure
@@ -48,6 +48,7 @@ class HeaderReader:
         try:
             with file.path.open("rb", buffering=0) as stream:
                 found = walk(stream, file.size_bytes, self._wanted, int(self._settings.max_header_mb * 1e6))
+                behind = _behind_pixels(stream, found, file.size_bytes)
         except OSError as error:
             raise InputError(f"the system does not let us read it: {error.strerror}", code="cannot_read") from None
         sop_class = values.uid(found, 0x00080016) or values.uid(found, MEDIA_STORAGE_CLASS)
@@ -56,6 +57,7 @@ class HeaderReader:
         if found.pixel_tag is None:
             return _without_pixels(sop_class)
         header = self._header(file, found, sop_class)
+        header = replace(header, notes=(*header.notes, *behind)) if behind else header
         frames = values.whole(found, 0x00280008) or 1
         try:
             if is_tiled(header.image_type):
@@ -225,6 +227,17 @@ def _surplus(found: Elements, layout: Layout, frames: int) -> tuple[str, ...]:
     if found.transfer_syntax not in NATIVE or found.pixel_bytes <= needed + needed % 2:
         return ()
     return (f"a file holds {found.pixel_bytes} bytes of pixels, its header promises {needed}",)
+
+
+def _behind_pixels(stream: BinaryIO, found: Elements, size_bytes: int) -> tuple[str, ...]:
+    """Tell of bytes behind the pixels that are no element: something was inserted before them."""
+    end = found.pixel_at + found.pixel_bytes
+    if found.pixel_tag is None or found.transfer_syntax not in NATIVE or end + 8 > size_bytes:
+        return ()
+    stream.seek(end)
+    group = int.from_bytes(stream.read(2), "big" if found.big_endian else "little")
+    # Elements stand in ascending order (PS3.5, 7.1): signatures and padding come last.
+    return () if group >= found.pixel_tag >> 16 else ("bytes behind the pixels of a file belong to nothing",)
 
 
 def _burned_in(annotation: str) -> Literal["yes", "no", "unknown"]:
