@@ -33,7 +33,7 @@ RUN = RunDescription(
     "hash-of-the-run",
     {"config": "brain_mri", "device": "cpu, 2 cores"},
     {"diascope.version": "0.1.0", f"bundle.{BRAIN.name}.sha256": BRAIN.sha256},
-    "5 cases. Review them with `diascope view OUT`.",
+    "5 cases. The tables, previews and report.html are among the artifacts.",
 )
 
 
@@ -252,7 +252,7 @@ def test_the_pages_of_a_run_show_what_was_tracked(tmp_path: Path, server: Server
         return page
 
     look(f"{base}?workflowType=machine_learning", "experiment", "1 matching run", "brain_mri", "0123456789abcdef")
-    facts = ("diascope view OUT", "cases.done", "case_seconds.infer", "cpu, 2 cores", "Finished", "0123456789abcdef")
+    facts = ("report.html", "cases.done", "case_seconds.infer", "cpu, 2 cores", "Finished", "0123456789abcdef")
     look(f"{run}?workflowType=machine_learning", "run", *facts)
     look(f"{run}/artifacts/cases.json", "cases", case_id(1), "no_geometry")
     report = look(f"{run}/artifacts/report.html", "report", "report.html")

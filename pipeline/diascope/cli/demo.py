@@ -51,7 +51,6 @@ def demo(
         raise typer.Exit(CASE_FAILED)
     typer.echo("every planted fault was found and named, every other case is done")
     _show_truth(folder, cohort)
-    typer.echo(f"MLflow: mlflow ui --backend-store-uri sqlite:///{out / 'mlflow' / 'mlflow.db'}")
 
 
 def _show_truth(out: "OutFolder", cohort: "Cohort") -> None:

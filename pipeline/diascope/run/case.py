@@ -19,6 +19,7 @@ from diascope.errors import UnsupportedInput
 from diascope.findings import CaseReport, Measurement, Segmentation
 from diascope.geometry import satisfies
 from diascope.imaging.measurements import measure_labels, reached_border
+from diascope.imaging.numbers import fill_missing
 from diascope.imaging.preview import draw_preview, encode_png, stack_pictures
 from diascope.imaging.resample import GridOfLogits, straighten
 from diascope.io.decode import decode
@@ -136,7 +137,8 @@ def prepare(images: CaseImages) -> CaseInputs:
                 hint="give an image whose header says where its voxels lie",
                 code="no_geometry",
             )
-    return CaseInputs(images, tuple(prepare_input(bundle, straighten(volume)) for bundle, volume in images.pairs()))
+    inputs = (prepare_input(bundle, straighten(fill_missing(volume))) for bundle, volume in images.pairs())
+    return CaseInputs(images, tuple(inputs))
 
 
 def infer(prepared: CaseInputs) -> CaseOutputs:

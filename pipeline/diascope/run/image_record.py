@@ -6,6 +6,7 @@ from typing import Protocol
 
 from diascope.findings import CaseReport, ImageFacts, ImageRecord, SpaceKind
 from diascope.geometry import Grid, IndexGrid, PixelGrid, Space
+from diascope.imaging.numbers import count_missing
 from diascope.io.selection import Choice
 from diascope.io.series import RefusedImage, Series
 from diascope.volume import Volume
@@ -92,11 +93,16 @@ def _record(series: Series, study: Study, volume: Volume | None) -> ImageRecord:
             for image_id, reason in choice.why_not
             if image_id == series.image_id
         ),
-        notes=series.notes,
+        notes=(*series.notes, *_notes(volume)),
         stored=str(image_file(series.image_id)) if study.store_images and volume is not None else None,
         display_window=volume.display_window if volume is not None else None,
         is_inverted=volume is not None and volume.is_inverted,
     )
+
+
+def _notes(volume: Volume | None) -> tuple[str, ...]:
+    missing = count_missing(volume) if volume is not None else 0
+    return (f"{missing} voxels hold no number; networks were given the lowest one there",) if missing else ()
 
 
 def _spacing_mm(space: Space | None) -> tuple[float, ...] | None:

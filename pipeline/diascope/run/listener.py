@@ -109,7 +109,7 @@ def _description(record: RunRecord, order: BatchOrder) -> RunDescription:
             **bundles,
             **versions,
         },
-        note=f"{len(order.plan.studies)} cases. Review them with `diascope view OUT`.",
+        note=f"{len(order.plan.studies)} cases. The tables, previews and report.html are among the artifacts.",
     )
 
 
@@ -117,7 +117,7 @@ def _note(summary: RunSummary) -> str:
     ends = ", ".join(f"{summary.count(status)} {status.replace('_', ' ')}" for status in ("failed", "nothing_to_do"))
     return (
         f"**{summary.count('done')} of {len(summary.rows)} cases done**, {ends}, "
-        f"{summary.doubtful} to look at first. Review them with `diascope view OUT`."
+        f"{summary.doubtful} to look at first. The tables, previews and report.html are among the artifacts."
     )
 
 
