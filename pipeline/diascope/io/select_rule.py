@@ -141,7 +141,10 @@ class SelectRule(Criteria):
     """If given, an image must fit at least one of these, too, or say nothing of any."""
 
     image_type: Patterns = Patterns(exclude=("^LOCALIZER$",))
-    """Of the values of ImageType, each for itself; scouts are left out unless this says otherwise."""
+    """Of the values of ImageType, each for itself."""
+
+    scouts: bool = False
+    """Localizers may be taken, too: those that say so, and those that show it by a few slices in several planes."""
 
     volumes: Range = Range(max=1)
     """How many volumes: more than one is 4-D (time, b-value, echo)."""

@@ -68,6 +68,8 @@ def _misfit(series: Series, need: Need, rule: SelectRule) -> str:
     if not rule.volumes.holds(series.volumes):
         axis = f" ({series.axis})" if series.axis else ""
         return f"it holds {series.volumes} volumes{axis}, asked for: {rule.volumes}"
+    if series.selection.get("is_localizer") == "yes" and not rule.scouts:
+        return "it is a localizer"
     if reason := _criteria_misfit(series, rule):
         return reason
     return _alternatives_misfit(series, rule.any_of)
