@@ -108,10 +108,12 @@ def test_nothing_is_doubled_where_the_receipts_were_lost(out: Path, store: Path)
     unsent = spool.read_bytes()
     first = send_pending(out, target_of(store))
     spool.write_bytes(unsent)
+    (artifact_folder(store) / "report.html").unlink()
 
     second = send_pending(out, target_of(store))
 
     assert (second.left, second.run_id) == (0, first.run_id)
+    assert "report.html" not in files_of(store)
     history = client_of(store).get_metric_history(first.run_id, "case.seconds")
     assert [(one.step, one.value) for one in history] == [(1, 0.5), (2, 1.0), (3, 1.5)]
 
@@ -188,16 +190,20 @@ def test_no_file_at_all_is_sent_where_none_is_wanted(out: Path, store: Path) -> 
     assert the_run(store).data.metrics["case.seconds"] == 1.5
 
 
-def test_where_files_leave_the_machine_pictures_stay(out: Path, store: Path, tmp_path: Path) -> None:
-    # A store whose experiment keeps its files somewhere that is no local folder by its address.
+def test_where_files_leave_the_machine_pictures_stay(tmp_path: Path, store: Path) -> None:
+    # An experiment that keeps its files somewhere else; any attempt to send a file there fails.
     client_of(store).create_experiment("diascope", artifact_location="mlflow-test-elsewhere:/bucket")
+    (tmp_path / "preview.png").write_bytes(b"png")
+    spool = Spool(tmp_path / "tracking.jsonl")
+    spool.add("run", RUN, {"name": "brain_mri"})
+    spool.add("file", RUN, {"file": "preview.png", "folder": "", "pictures": "is_one"})
 
-    result = send_pending(out, target_of(store))
+    kept = send_pending(tmp_path, target_of(store))
+    spool.add("file", RUN, {"file": "preview.png", "folder": "", "pictures": "none"})
+    tried = send_pending(tmp_path, target_of(store))
 
-    # MLflow does not know this address, so the first file that may be sent fails; the picture was not tried.
-    assert "mlflow-test-elsewhere" in result.problem
-    assert result.left > 0
-    assert int(the_run(store).data.tags["diascope.sent_seq"]) < 6
+    assert (kept.left, kept.kept_back, kept.problem) == (0, 1, "")
+    assert "mlflow-test-elsewhere" in tried.problem
 
 
 def test_what_mlflow_refuses_is_told_and_waits(out: Path, store: Path) -> None:
