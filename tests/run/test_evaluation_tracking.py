@@ -37,18 +37,18 @@ class Remembering:
         return SendResult(0, 0)
 
 
-def test_figures_tags_files_and_tables_are_added_at_the_step_of_the_resumption() -> None:
+def test_figures_tags_files_and_tables_are_added_and_the_run_ends_as_it_had_ended() -> None:
     tracker = Remembering()
     extra = Extra({"audit.dice": 0.8}, {"audit.verdict": "pass"}, "audit", ["audit/audit.html"], ["audit/gaps.csv"])
 
-    log_extra(tracker, extra)
+    log_extra(tracker, extra, "FAILED")
 
     assert tracker.told == [
         ("metrics", {"audit.dice": 0.8}, 2),
         ("tags", {"audit.verdict": "pass"}),
         ("file", "audit/audit.html", "audit", "none"),
         ("table", "audit/gaps.csv", "audit_gaps"),
-        ("finish", "FINISHED"),
+        ("finish", "FAILED"),
     ]
 
 

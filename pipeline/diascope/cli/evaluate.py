@@ -52,8 +52,8 @@ def _track(out: Path, found: "Evaluation") -> None:
     from diascope.evaluation.evaluate import scalars
     from diascope.run.evaluation_tracking import Extra, add_to_batch
 
-    tables = [f"evaluation/{path.name}" for path in sorted((out / "evaluation").glob("*.csv"))]
-    extra = Extra(scalars(found), {}, "evaluation", ["evaluation/evaluation.json"], tables)
+    # Rows of single patients with sex and age stay in OUT; figures go.
+    extra = Extra(scalars(found), {}, "evaluation", ["evaluation/evaluation.json"])
     add_to_batch(out, extra, lambda text: typer.echo(text, err=True))
 
 

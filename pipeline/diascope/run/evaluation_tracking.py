@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from diascope.run.tracking import SPOOL, MlflowTracker, RunDescription, Tracker, sync_target
+from diascope.run.tracking import SPOOL, Ending, MlflowTracker, RunDescription, Tracker, sync_target
 from diascope.run.tracking_sender import SendResult
 from diascope.run.tracking_settings import TrackingSettings
 from diascope.run.tracking_spool import read_spool
@@ -37,23 +37,27 @@ def add_to_batch(root: Path, extra: Extra, tell: Callable[[str], None]) -> SendR
         extra: What to add.
         tell: Shows a text to the person at the keyboard.
     """
-    last = read_spool(root / SPOOL).last_run() if (root / SPOOL).is_file() else None
+    if not (root / SPOOL).is_file():
+        return None
+    content = read_spool(root / SPOOL)
+    last = content.last_run()
     if last is None:
         return None
+    ended = [event.body["status"] for event in content.events if event.run == last.run and event.kind == "ended"]
     # The demo keeps a store of its own in its output folder.
     own = root / "mlflow" / "mlflow.db"
     settings = TrackingSettings(uri=f"sqlite:///{own.absolute()}") if own.is_file() else TrackingSettings()
     tracker = MlflowTracker(root, sync_target(root, settings), tell)
     tracker.start(RunDescription(str(last.body.get("name", "")), str(last.body["same_as"])))
-    return log_extra(tracker, extra)
+    return log_extra(tracker, extra, ended[-1] if ended else "KILLED")
 
 
-def log_extra(tracker: Tracker, extra: Extra) -> SendResult:
-    """Log to a run that was started again, and end it."""
+def log_extra(tracker: Tracker, extra: Extra, status: Ending) -> SendResult:
+    """Log to a run that was started again, and end it as it had ended."""
     tracker.log_metrics(extra.metrics, step=tracker.attempt)
     tracker.log_tags(extra.tags)
     for file in extra.files:
         tracker.log_file(file, extra.folder)
     for file in extra.tables:
         tracker.log_table(file, f"{extra.folder}_{Path(file).stem}")  # MLflow makes no folders for tables
-    return tracker.finish()
+    return tracker.finish(status)
