@@ -3,6 +3,7 @@
 import dataclasses
 import os
 import pickle
+import sqlite3
 import stat
 from collections.abc import Sequence
 from pathlib import Path
@@ -75,6 +76,23 @@ def test_a_damaged_cache_is_made_anew(tmp_path: Path) -> None:
     assert scan(tmp_path / "c", files()) == []
 
 
+def test_a_cache_that_another_run_holds_is_done_without_and_left_alone(tmp_path: Path) -> None:
+    scan(tmp_path / "c", files())
+    other = sqlite3.connect(tmp_path / "c", isolation_level=None)
+    other.execute("BEGIN EXCLUSIVE")
+
+    assert len(scan(tmp_path / "c", files())) == 5
+
+    other.close()
+    assert scan(tmp_path / "c", files()) == []
+
+
+def test_a_cache_that_cannot_be_made_stops_nothing(tmp_path: Path) -> None:
+    (tmp_path / "c").mkdir()
+
+    assert len(scan(tmp_path / "c", files())) == 5
+
+
 def test_only_its_owner_can_read_the_cache(tmp_path: Path) -> None:
     scan(tmp_path / "c", files())
 
@@ -97,3 +115,15 @@ def test_bytes_that_would_call_something_make_no_header(tmp_path: Path) -> None:
     assert not (tmp_path / "made").exists()
     assert unpacked_header(b"nonsense") is None
     assert unpacked_header(packed_header(Failure("a", "b", "c"))) == Failure("a", "b", "c")
+
+
+def test_bytes_that_would_call_what_a_module_imports_make_no_header(tmp_path: Path) -> None:
+    file = str(tmp_path / "made").encode()
+    # Path.write_text of diascope.io.reader, called with a path and a text (pickle, protocol 4).
+    path = b"cpathlib\nPosixPath\n(V" + file + b"\ntR"
+    by_dotted_name = b"\x80\x04\x8c\x12diascope.io.reader\x8c\x0fPath.write_text\x93(" + path + b"Vtext\ntR."
+    by_import = b"cdiascope.io.reader\nPath\n(V" + file + b"\ntR."
+
+    assert unpacked_header(by_dotted_name) is None
+    assert not (tmp_path / "made").exists()
+    assert unpacked_header(by_import) is None

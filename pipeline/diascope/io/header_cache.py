@@ -5,8 +5,10 @@ was read depends on the key and the settings, too: they are part of the address.
 cache holds identifiers; it lies in private/ or in the user's own cache folder.
 """
 
+import dataclasses
 import hashlib
 import io
+import logging
 import os
 import pickle
 import sqlite3
@@ -16,14 +18,18 @@ from types import TracebackType
 from typing import Any, Self, TypeVar
 
 from diascope import __version__
-from diascope.errors import OutputError
 from diascope.identity import IdentityKey
 from diascope.io.reader import FoundFile, HeaderCache, IngestSettings
 
 H = TypeVar("H")
 
+log = logging.getLogger(__name__)
+
 # So many headers are kept in memory before they are written together.
 _BATCH = 2000
+
+# So long another run may hold the cache before this one does without.
+_WAIT_S = 0.5
 
 _TABLE = """
 CREATE TABLE IF NOT EXISTS headers (
@@ -37,17 +43,14 @@ class SqliteHeaderCache:
     """A `HeaderCache` in one sqlite file, mode 0600. Close it, or use it in a `with`."""
 
     def __init__(self, file: Path, key: IdentityKey, settings: IngestSettings) -> None:
-        """Open the cache, or make it; one that is damaged is made anew.
-
-        Raises:
-            OutputError: It cannot be made.
-        """
+        """Open the cache, or make it; one that is damaged is made anew, one that is busy is done without."""
         self._salt = _salt(key, settings)
         self._waiting: list[tuple[bytes, str, int, int, bytes]] = []
+        self._database: sqlite3.Connection | None = None
         try:
             self._database = _opened(file)
         except (sqlite3.Error, OSError) as error:
-            raise OutputError(f"the header cache cannot be made: {type(error).__name__}") from None
+            self._do_without(error)
 
     def __enter__(self) -> Self:
         """Use it."""
@@ -61,10 +64,16 @@ class SqliteHeaderCache:
 
     def get(self, file: FoundFile) -> bytes | None:
         """Give what was put for this file, None if it is new or has changed."""
-        row = self._database.execute(
-            "SELECT header FROM headers WHERE path = ? AND salt = ? AND size_bytes = ? AND mtime_ns = ?",
-            self._address(file),
-        ).fetchone()
+        if self._database is None:
+            return None
+        try:
+            row = self._database.execute(
+                "SELECT header FROM headers WHERE path = ? AND salt = ? AND size_bytes = ? AND mtime_ns = ?",
+                self._address(file),
+            ).fetchone()
+        except sqlite3.Error as error:
+            self._do_without(error)
+            return None
         return None if row is None else bytes(row[0])
 
     def put(self, file: FoundFile, header: bytes) -> None:
@@ -76,7 +85,8 @@ class SqliteHeaderCache:
     def close(self) -> None:
         """Write what is waiting and close the file."""
         self._write()
-        self._database.close()
+        if self._database is not None:
+            self._database.close()
 
     def _address(self, file: FoundFile) -> tuple[bytes, str, int, int]:
         # What a table says of a file is part of what is known of it.
@@ -84,9 +94,20 @@ class SqliteHeaderCache:
         return os.fsencode(file.shown), self._salt + told, file.size_bytes, file.mtime_ns
 
     def _write(self) -> None:
-        with self._database:
-            self._database.executemany("INSERT OR REPLACE INTO headers VALUES (?, ?, ?, ?, ?)", self._waiting)
+        if self._database is not None:
+            try:
+                with self._database:
+                    self._database.executemany("INSERT OR REPLACE INTO headers VALUES (?, ?, ?, ?, ?)", self._waiting)
+            except sqlite3.Error as error:
+                self._do_without(error)
         self._waiting.clear()
+
+    def _do_without(self, error: Exception) -> None:
+        # Another run holds it, or the disk fails: files can always be read again.
+        log.debug("headers are not kept: %s", type(error).__name__)
+        if self._database is not None:
+            self._database.close()
+        self._database = None
 
 
 def read_through(
@@ -136,8 +157,11 @@ class _Unpickler(pickle.Unpickler):
     """Makes dataclasses of diascope.io and plain values, and calls nothing else."""
 
     def find_class(self, module: str, name: str) -> Any:
-        if module.startswith(("diascope.io.", "diascope.findings")) and name[:1].isupper():
-            return super().find_class(module, name)
+        # A dotted name would reach what the module imports: `Path.write_text`.
+        if module.startswith(("diascope.io.", "diascope.findings")) and "." not in name:
+            found = super().find_class(module, name)
+            if dataclasses.is_dataclass(found) and found.__module__ == module:
+                return found
         if module == "pathlib" and name in {"PosixPath", "WindowsPath", "PurePosixPath"}:
             return super().find_class(module, name)
         raise pickle.UnpicklingError(f"{module}.{name} does not belong into a header")
@@ -154,6 +178,8 @@ def _salt(key: IdentityKey, settings: IngestSettings) -> str:
 def _opened(file: Path) -> sqlite3.Connection:
     try:
         return _prepared(file)
+    except sqlite3.OperationalError:
+        raise
     except sqlite3.DatabaseError:
         file.unlink(missing_ok=True)
         return _prepared(file)
@@ -162,10 +188,10 @@ def _opened(file: Path) -> sqlite3.Connection:
 def _prepared(file: Path) -> sqlite3.Connection:
     handle = os.open(file, os.O_RDWR | os.O_CREAT, 0o600)
     os.close(handle)
-    database = sqlite3.connect(file)
+    database = sqlite3.connect(file, timeout=_WAIT_S)
     try:
         # It can be made again at any time: speed counts more than surviving a power cut.
-        database.execute("PRAGMA journal_mode = WAL")
+        database.execute("PRAGMA journal_mode = MEMORY")
         database.execute("PRAGMA synchronous = OFF")
         database.execute(_TABLE)
         database.commit()
