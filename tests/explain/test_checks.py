@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from diascope.explain.attribution import Attribution, Method, MethodInput
-from diascope.explain.checks import check, choose_checked, verdict
+from diascope.explain.checks import check, choose_checked, heatmap_record, verdict
 from diascope.explain.faithfulness import faithfulness
 from diascope.explain.heatmap import Explained, explain
 from diascope.explain.methods import METHODS
@@ -220,3 +220,16 @@ def test_the_sample_of_a_batch_does_not_hang_on_the_order_of_the_cases() -> None
     assert choose_checked(cases[::-1], settings) == drawn
     assert choose_checked(cases, CheckSettings(sample=10, seed=5)) != drawn
     assert choose_checked(cases, CheckSettings(enabled=False)) == frozenset()
+
+
+def test_the_record_of_a_map_says_how_far_it_can_be_trusted_and_why() -> None:
+    raw = RawMap(-np.ones((2, 3, 1), dtype=np.float32), np.eye(4), "tumour", "grad_cam", None, 1, notes=("no place",))
+    checks = (Check("depends_on_weights", False, 0.9, "rank similarity 0.90"),)
+
+    record = heatmap_record(raw, checks, bundle="glioma", image_id="img-1", file="glioma.heatmap.tumour.nii.gz")
+
+    assert record.trust == "unsupported"
+    assert record.trust_reason == "rank similarity 0.90; no place"
+    assert record.raw_range == (-1.0, -1.0)
+    assert not record.has_positive_evidence
+    assert record.checks == checks
