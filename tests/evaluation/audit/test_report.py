@@ -86,3 +86,13 @@ def test_a_report_without_limits_says_that_none_were_set(task: str) -> None:
 
     assert "No limits were set" in html
     assert html.count("<svg") == (1 if task == "segmentation" else 3)
+
+
+def test_a_table_in_which_all_are_alike_still_gives_a_report() -> None:
+    made = cohort(0, 60)
+    made["sex"] = "F"
+
+    html = audit_html(audit(made, AuditSettings(groups=("sex",), rounds=10)))
+
+    assert "sex: all rows are F, there is nothing to compare" in html
+    assert "Ill people who were called ill" in html

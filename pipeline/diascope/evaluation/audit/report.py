@@ -30,7 +30,7 @@ def audit_html(result: AuditResult) -> str:
 
 def _context(result: AuditResult) -> dict[str, Any]:
     singles = [one for one in result.comparisons if not one.is_exploratory]
-    primary = list(dict.fromkeys(one.metric for one in singles))
+    primary = words.primary_metrics(result)
     attributes = list(dict.fromkeys(one.attribute for one in singles))
     return {
         "result": result,

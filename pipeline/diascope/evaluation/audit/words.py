@@ -53,8 +53,15 @@ def findings(result: AuditResult) -> tuple[str, ...]:
 
 def overall(result: AuditResult) -> tuple[str, ...]:
     """Say how good the network is for everybody together, by the primary metrics."""
-    names = dict.fromkeys(one.metric for one in _singles(result))
-    return tuple(f"{_sentence(result.words[name])}: {amount(result.overall[name], name, result)}" for name in names)
+    return tuple(
+        f"{_sentence(result.words[name])}: {amount(result.overall[name], name, result)}"
+        for name in primary_metrics(result)
+    )
+
+
+def primary_metrics(result: AuditResult) -> tuple[str, ...]:
+    """Name the metrics that are tested; every group counts the patients behind them."""
+    return tuple(result.groups[0].behind)
 
 
 def not_judged(result: AuditResult) -> tuple[str, ...]:
