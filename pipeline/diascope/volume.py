@@ -81,8 +81,10 @@ class Mask:
         if self.data.dtype not in (np.uint8, np.uint16):
             raise InputError(f"a mask must be uint8 or uint16, got {self.data.dtype}")
         _check_array(self.data, self.space, kinds="u")
-        present = set(np.flatnonzero(np.bincount(self.data.ravel())).tolist()) - {0}
-        if nameless := sorted(present - set(self.labels)):
+        counts = np.zeros(np.iinfo(self.data.dtype).max + 1, dtype=np.int64)
+        for plane in self.data:  # bincount takes eight bytes per voxel: not of a whole chest at once
+            counts += np.bincount(plane.ravel(), minlength=len(counts))
+        if nameless := sorted(set(np.flatnonzero(counts).tolist()) - {0} - set(self.labels)):
             raise InputError(f"label values without a name: {nameless}")
 
 

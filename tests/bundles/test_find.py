@@ -81,3 +81,15 @@ def test_a_metadata_file_that_is_none_is_an_error_of_the_bundle(tmp_path: Path, 
 
     with pytest.raises(BundleError, match="does not describe it for diascope"):
         read_bundle(folder)
+
+
+def test_a_folder_that_happens_to_lie_in_the_working_folder_is_no_bundle_by_its_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_tiny_bundle(tmp_path / "here", "planted")
+    monkeypatch.chdir(tmp_path / "here")
+
+    with pytest.raises(BundleError, match="no bundle named planted"):
+        find_bundle("planted", tmp_path / "models")
+
+    assert find_bundle("./planted").name == "planted"

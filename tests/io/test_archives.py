@@ -400,3 +400,10 @@ def test_a_member_whose_name_is_no_text_comes_back(tmp_path: Path) -> None:
     archive.write_bytes(tar_bytes({name: DICOM}))
 
     assert contents(taken_apart(archive), archive) == {name: DICOM}
+
+
+def test_a_member_is_as_old_as_its_archive_whenever_it_is_unpacked(tmp_path: Path) -> None:
+    path = zipped(tmp_path / "scans.zip", MEMBERS)
+    os.utime(path, ns=(10**18, 10**18))
+
+    assert {file.path.stat().st_mtime_ns for file in taken_apart(path).files} == {10**18}

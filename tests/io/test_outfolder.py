@@ -90,3 +90,19 @@ def test_an_output_folder_below_a_file_is_told(tmp_path: Path) -> None:
 
     with pytest.raises(OutputError):
         OutFolder(tmp_path / "file" / "out").create()
+
+
+def test_a_reviewers_work_survives_a_power_cut_while_its_case_is_replaced(tmp_path: Path) -> None:
+    out = OutFolder(tmp_path / "out")
+    out.create()
+    old = out.cases / ".case-1.old" / "corrections"
+    old.mkdir(parents=True)
+    (old / "one.nii.gz").write_text("a reviewer's hour")
+    (out.cases / ".case-1.abcd.part").mkdir()
+    (out.cases / ".case-2.old").mkdir()
+    out.case("case-2").mkdir()
+
+    out.create()
+
+    assert sorted(path.name for path in out.cases.iterdir()) == ["case-1", "case-2"]
+    assert (out.case("case-1") / "corrections" / "one.nii.gz").read_text() == "a reviewer's hour"

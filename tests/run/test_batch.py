@@ -1,6 +1,7 @@
 """A run over many cases: accounting, resume, and no bad case that kills the others."""
 
 import csv
+import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -246,3 +247,40 @@ def test_measurements_are_the_same_in_the_table_and_in_the_report(tmp_path: Path
     in_report = [number.value for number in report.measurements or () if number.value is not None]
     assert in_table == pytest.approx(in_report)
     assert np.isfinite(in_table).all()
+
+
+def test_a_second_run_of_an_archive_finds_its_cases_done(tmp_path: Path, models: Path) -> None:
+    folder = scans(tmp_path / "in")
+    with zipfile.ZipFile(tmp_path / "in.zip", "w") as archive:
+        for file in sorted(folder.iterdir()):
+            archive.write(file, file.name)
+
+    resumed = []
+    for _ in range(2):
+        config, name = run_config(None, "tiny_bright", [f"models.dir={models}"])
+        request = RunRequest((tmp_path / "in.zip",), config, name)
+        out = OutFolder(tmp_path / "out")
+        out.create()
+        with found_in(request, KEY, out.private) as found:
+            rows, books, _ = run_all(make_order(request, found, KEY, out, CPU))
+        assert [row.status for row in rows] == ["done", "done"]
+        resumed.append(books.resumed)
+
+    assert resumed == [0, 2]
+
+
+@pytest.mark.parametrize(
+    ("error", "code"), [(FileNotFoundError(2, "No such file"), "system"), (MemoryError(), "out_of_memory")]
+)
+def test_what_the_machine_refuses_is_no_fault_of_the_program(
+    tmp_path: Path, models: Path, monkeypatch: pytest.MonkeyPatch, error: Exception, code: str
+) -> None:
+    def refused(_volume: Volume) -> Volume:
+        raise error
+
+    inputs = scans(tmp_path / "scans", 1)
+    monkeypatch.setattr(case, "straighten", refused)
+
+    rows, _, _ = run_all(order_in(tmp_path, models, inputs))
+
+    assert [(row.status, row.code) for row in rows] == [("failed", code)]

@@ -40,7 +40,7 @@ class DiascopeBlock(BaseModel):
     needs: Need
     """What it asks of an image's geometry."""
 
-    labels: dict[Annotated[int, Field(ge=1)], str]
+    labels: dict[Annotated[int, Field(ge=1, le=255)], str]
     """Name of each label value; 0 is background."""
 
     colours: dict[str, str] = {}
@@ -128,12 +128,13 @@ def list_bundles(models_dir: Path | None = None) -> tuple[BundleInfo, ...]:
 
 
 def find_bundle(name: str, models_dir: Path | None = None) -> BundleInfo:
-    """Find a bundle by its name, or by the path of its folder, and check it against its lock.
+    """Find a bundle by its name, or by the path of its folder (`./name`), and check it against its lock.
 
     Raises:
         BundleError: There is none of that name, or its files are not the ones that were locked.
     """
-    if (Path(name) / METADATA).is_file():
+    # A bare name is never a folder that happens to lie in the working folder: a bundle is a program.
+    if Path(name).name != name and (Path(name) / METADATA).is_file():
         return _verified(read_bundle(Path(name).resolve()))
     for root in search_path(models_dir):
         if (root / name / METADATA).is_file():

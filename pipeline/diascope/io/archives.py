@@ -7,6 +7,7 @@ inside an archive is refused by name. A member is shown as `archive.zip!member`.
 """
 
 import dataclasses
+import os
 import re
 import shutil
 import stat
@@ -179,6 +180,8 @@ class _Intake:
         if failure is None and target is not None:
             failure = self._unpack(member, target)
         if failure is None and target is not None:
+            # As old as its archive: unpacked a second time it is the same file.
+            os.utime(target, ns=(self._file.mtime_ns, self._file.mtime_ns))
             self._files.append(dataclasses.replace(found, path=target, size_bytes=target.stat().st_size))
         else:
             self._records.append(self._context.record(found, "refused", failure))

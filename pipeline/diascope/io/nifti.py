@@ -317,8 +317,10 @@ def _scaled(stored: NDArray[Any], header: Any) -> NDArray[np.generic]:
     if (slope, intercept) == (1.0, 0.0):
         kept = np.float32 if native.kind == "f" else native
         return cast("NDArray[np.generic]", stored.astype(kept))
-    scaled: NDArray[np.float64] = stored.astype(np.float64) * slope + intercept
-    return scaled.astype(np.float32)
+    scaled = np.empty(stored.shape, dtype=np.float32, order="F")
+    for k in range(stored.shape[-1]):  # slice by slice: in float64 a chest CT would take gigabytes
+        scaled[..., k] = stored[..., k].astype(np.float64) * slope + intercept
+    return scaled
 
 
 def _scaling(header: Mapping[str, Any]) -> tuple[float, float]:

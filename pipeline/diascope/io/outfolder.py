@@ -89,6 +89,8 @@ class OutFolder:
             self.cases.mkdir(parents=True, exist_ok=True)
             self.private.mkdir(mode=0o700, exist_ok=True)
             self.private.chmod(0o700)
+            for old in self.cases.glob(".*.old"):
+                _put_back(old)
             for half in [*self.root.glob(".*.part"), *self.cases.glob(".*.part"), *self.private.glob(".*.part")]:
                 shutil.rmtree(half) if half.is_dir() else half.unlink()
 
@@ -173,7 +175,18 @@ def _take_place(part: Path, final: Path) -> None:
     for kept in ("corrections", "history"):
         if (final / kept).is_dir():
             shutil.copytree(final / kept, part / kept, dirs_exist_ok=True)
-    old = final.with_name(f".{final.name}.{secrets.token_hex(4)}.part")
+    # A name of its own: a reviewer's work is in both until the new one stands.
+    old = final.with_name(f".{final.name}.old")
+    shutil.rmtree(old, ignore_errors=True)
     final.rename(old)
     part.rename(final)
     shutil.rmtree(old)
+
+
+def _put_back(old: Path) -> None:
+    """Undo a replacement that was interrupted half-way, or drop what it left."""
+    final = old.with_name(old.name.removeprefix(".").removesuffix(".old"))
+    if final.exists():
+        shutil.rmtree(old)
+    else:
+        old.rename(final)

@@ -159,17 +159,20 @@ def _keys(order: BatchOrder, job: CaseJob) -> dict[str, str]:
     common = [str(FORMAT), __version__, results_hash(order.config)]
     keys = {}
     for bundle, choice in zip(order.plan.bundles, job.choices, strict=True):
-        files = [_stamp(path) for series in choice.chosen for path in series.files]
+        files = [_stamp(path, order.out.private) for series in choice.chosen for path in series.files]
         keys[bundle.name] = task_key([*common, bundle.sha256, *choice.chosen_ids, *files])
     return keys
 
 
-def _stamp(path: Path) -> str:
+def _stamp(path: Path, private: Path) -> str:
     try:
         status = path.stat()
     except OSError:
         return "gone"
-    return f"{path} {status.st_size} {status.st_mtime_ns}"
+    # A member of an archive is unpacked in another folder of private/ every time.
+    full, below = path.absolute(), private.absolute()
+    name = "/".join(full.relative_to(below).parts[1:]) if full.is_relative_to(below) else str(path)
+    return f"{name} {status.st_size} {status.st_mtime_ns}"
 
 
 def _earlier(order: BatchOrder, ledger: Ledger, job: CaseJob) -> CaseReport | None:

@@ -137,6 +137,13 @@ def _attempt(flight: _Flight, step: Callable[[], B]) -> B | Failure:
         raise
     except PipelineError as error:
         return Failure(error.code, error.message, error.hint)
+    except MemoryError:
+        return Failure(
+            "out_of_memory", "there is not enough memory for this case", "close other programs, or use a larger machine"
+        )
+    except OSError as error:
+        reason = error.strerror or type(error).__name__
+        return Failure("system", f"the operating system refused: {reason}", "check that all files can still be reached")
     except Exception as error:
         log.exception("case %s: unexpected %s", flight.job.case_id, type(error).__name__)
         return Failure(

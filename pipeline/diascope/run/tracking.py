@@ -260,7 +260,8 @@ class _Sender:
         package = str(Path(diascope.__file__).parents[1])
         path = os.pathsep.join(filter(None, (package, os.environ.get("PYTHONPATH", ""))))
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "diascope.run.tracking_sender"],
+            # -P: a csv.py or mlflow.py that lies in the working folder is not run.
+            [sys.executable, "-P", "-m", "diascope.run.tracking_sender"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,

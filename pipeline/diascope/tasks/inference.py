@@ -10,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 
 from diascope.bundles.network import NetworkInput, OpenNetwork
+from diascope.errors import InputError
 
 log = logging.getLogger(__name__)
 
@@ -32,7 +33,30 @@ def run_network(opened: OpenNetwork, prepared: NetworkInput, precision: Precisio
 
     Returns:
         (classes, x, y, z) float32 logits.
+
+    Raises:
+        InputError: The network's numbers are not finite.
     """
+    logits = _run_somewhere(opened, prepared, precision)
+    if not _is_finite(logits) and opened.device.type == "cuda" and precision == "auto":
+        log.warning("float16 does not hold the numbers of the network on this image: it runs again in float32")
+        logits = _run_somewhere(opened, prepared, "float32")
+    # The largest of numbers that are none is the first, background: nothing found, and nobody told.
+    if not _is_finite(logits):
+        raise InputError(
+            "the network's numbers are not finite (NaN or infinite) on this image",
+            hint="look whether the image holds NaN, and write a number in its place; or set precision: float32",
+            code="not_finite",
+        )
+    return logits
+
+
+def _is_finite(numbers: NDArray[np.float32]) -> bool:
+    # numbers: any shape. Both ends are finite only if all is, and no copy is made.
+    return bool(np.isfinite(numbers.min()) and np.isfinite(numbers.max()))
+
+
+def _run_somewhere(opened: OpenNetwork, prepared: NetworkInput, precision: Precision) -> NDArray[np.float32]:
     image = torch.from_numpy(prepared.data)[None]
     try:
         return _run(opened, image, opened.device, precision)

@@ -179,3 +179,14 @@ def test_nuclear_tomography_steps_from_its_one_position(tmp_path: Path) -> None:
     assert isinstance(volume.space, Grid)
     np.testing.assert_allclose(volume.space.affine, phantom.affine_ras_mm, atol=1e-4)
     np.testing.assert_array_equal(volume.data, phantom.data)
+
+
+def test_an_intercept_of_zero_that_a_frame_states_is_an_intercept(tmp_path: Path) -> None:
+    def scaled(_k: int, group: Dataset) -> None:
+        group.PixelValueTransformationSequence = grouped(RescaleSlope=1, RescaleIntercept=0, RescaleType="US")
+
+    dataset = enhanced(Phantom(), scaled)
+    dataset.RescaleIntercept, dataset.RescaleSlope = -1024, 1
+    save(dataset, tmp_path / "enhanced")
+
+    np.testing.assert_array_equal(only_volume(read(tmp_path)).data, Phantom().data)

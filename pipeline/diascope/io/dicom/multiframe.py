@@ -73,6 +73,7 @@ def _grouped_frame(number: int, group: Dataset, shared: Dataset, top: Frame, fre
     spacing = _floats(measures.get("PixelSpacing"))
     window = _first(value.get("WindowCenter")), _first(value.get("WindowWidth"))
     gradient = (diffusion.get("DiffusionGradientDirectionSequence") or [Dataset()])[0]
+    intercept = _first(transform.get("RescaleIntercept"))
     index = [int(part) for part in _values(content.get("DimensionIndexValues"))]
     return replace(
         top,
@@ -83,7 +84,7 @@ def _grouped_frame(number: int, group: Dataset, shared: Dataset, top: Frame, fre
         thickness_mm=_first(measures.get("SliceThickness")),
         spacing_between_mm=_first(measures.get("SpacingBetweenSlices")),
         slope=_first(transform.get("RescaleSlope")) or top.slope,
-        intercept=_first(transform.get("RescaleIntercept")) or top.intercept,
+        intercept=top.intercept if intercept is None else intercept,
         echo_ms=_first(item("MREchoSequence").get("EffectiveEchoTime")),
         b_value=_first(diffusion.get("DiffusionBValue")),
         direction=_vector(gradient.get("DiffusionGradientOrientation")),
