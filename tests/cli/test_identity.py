@@ -13,6 +13,7 @@ from diascope.identity import IdentityKey, load_key
 from diascope.io.outfolder import OutFolder
 from diascope.io.private import write_tables
 from diascope.io.series import CaseIdentity, Catalogue
+from diascope.run.record import RunRecord, write_record
 
 app = typer.Typer(pretty_exceptions_enable=False)
 app.command()(whois)
@@ -114,3 +115,12 @@ def test_the_table_can_be_written_to_a_file(out: OutFolder, tmp_path: Path) -> N
 
     assert result.stdout == ""
     assert (tmp_path / "p.csv").read_text().startswith("patient_key,outcome\npat-")
+
+
+def test_a_case_that_a_manifest_named_leads_to_its_patient_too(out: OutFolder, key: IdentityKey) -> None:
+    named = CaseIdentity(key.case_id("visit 1 of 17"), key.patient_key("17"), "17", "Meyer^Anna", "1.2.3")
+    write_tables(out, Catalogue((), (), (), (named,)))
+    write_record(out, RunRecord(1, "0", "run", 1, "", {}, "", (), "cpu", {}, key.fingerprint))
+
+    assert run(out, "whois", named.case_id).exit_code == 0
+    assert "another key" in str(run(out, "whois", named.case_id, key_file="another").exception)

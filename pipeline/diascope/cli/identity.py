@@ -95,10 +95,14 @@ def _identities(out: Path, key_file: Path | None) -> "tuple[OutFolder, tuple[Cas
     from diascope.io.outfolder import OutFolder
     from diascope.io.private import check_key, read_identities
     from diascope.run.key import user_key
+    from diascope.run.record import read_record
 
     folder = OutFolder(out)
     identities = read_identities(folder)
     if not identities:
         raise ConfigError("this folder holds no identities", hint="give the output folder of a run with -o")
-    check_key(identities, user_key(key_file))
+    key, record = user_key(key_file), read_record(folder)
+    # Cases of a manifest, and of a study that holds two patients, are not named after its UID alone.
+    if record is None or record.key_fingerprint != key.fingerprint:
+        check_key(identities, key)
     return folder, identities
