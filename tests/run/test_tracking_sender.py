@@ -240,6 +240,17 @@ def test_a_thousand_metrics_and_more_go_in_few_calls(tmp_path: Path, store: Path
     assert len(read_spool(spool.path).receipts) < 6
 
 
+def test_an_entry_without_numbers_swallows_none_of_its_neighbours(tmp_path: Path, store: Path) -> None:
+    spool = Spool(tmp_path / "tracking.jsonl")
+    spool.add("run", RUN, {"name": "brain_mri"})
+    send_pending(tmp_path, target_of(store))
+    spool.add("metrics", RUN, {"values": {}, "step": 0})
+    spool.add("tags", RUN, {"config.sha256": "ff"})
+
+    assert send_pending(tmp_path, target_of(store)).left == 0
+    assert the_run(store).data.tags["config.sha256"] == "ff"
+
+
 def test_two_senders_do_not_send_at_the_same_time(out: Path, store: Path) -> None:
     import fcntl
 
