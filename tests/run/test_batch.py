@@ -15,7 +15,7 @@ from diascope.io.outfolder import OutFolder
 from diascope.io.write_nifti import write_volume
 from diascope.run import case
 from diascope.run.batch import BatchOrder, Books, run_batch
-from diascope.run.record import CaseRow, RunRecord, read_record
+from diascope.run.record import CaseRow, RunRecord, new_record, read_record
 from diascope.run.session import RunRequest, found_in, make_order, run_config
 from diascope.tasks.device import Device
 from diascope.volume import Volume
@@ -284,3 +284,13 @@ def test_what_the_machine_refuses_is_no_fault_of_the_program(
     rows, _, _ = run_all(order_in(tmp_path, models, inputs))
 
     assert [(row.status, row.code) for row in rows] == [("failed", code)]
+
+
+def test_a_bundle_that_is_named_by_its_path_is_recorded_by_its_name(tmp_path: Path) -> None:
+    folder = write_tiny_bundle(tmp_path / "of_meyer_anna")
+    config, name = run_config(None, str(folder), [])
+
+    record = new_record(config, KEY, command="run", config_name=name, inputs=1)
+
+    assert record.config["bundles"][0]["name"] == "tiny_bright"
+    assert "meyer" not in str(record)

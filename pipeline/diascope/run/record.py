@@ -7,6 +7,7 @@ import platform
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, fields
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import PurePath
 from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
@@ -99,13 +100,20 @@ def new_record(config: RunConfig, key: IdentityKey, *, command: str, config_name
         command=command,
         inputs=inputs,
         config_name=config_name,
-        config=config.model_dump(mode="json", exclude=_PRIVATE_SETTINGS),
+        config=_without_paths(config),
         config_sha256=results_hash(config),
         bundles=(),
         device="",
         versions=versions(),
         key_fingerprint=key.fingerprint,
     )
+
+
+def _without_paths(config: RunConfig) -> dict[str, Any]:
+    said = config.model_dump(mode="json", exclude=_PRIVATE_SETTINGS)
+    for use in said["bundles"]:  # a bundle may be named by the path of its folder
+        use["name"] = PurePath(use["name"]).name
+    return said
 
 
 def versions() -> dict[str, str]:
