@@ -88,8 +88,8 @@ def surface_distances(predicted: Bools, truth: Bools, space: Space) -> SurfaceDi
         area, at_truth, at_predicted = _contour_lengths(steps), _corners_2d(truth), _corners_2d(predicted)
     else:
         area, at_truth, at_predicted = _surface_areas(steps), _corners_3d(truth), _corners_3d(predicted)
-    nowhere = area == 0
-    edge_truth, edge_predicted = ~nowhere[at_truth], ~nowhere[at_predicted]
+    # All inside or all outside is no edge; every other corner has an area.
+    edge_truth, edge_predicted = ((codes - np.uint8(1)) < len(area) - 2 for codes in (at_truth, at_predicted))
     shared = edge_truth & edge_predicted
     points_truth, points_predicted = _points(edge_truth, steps), _points(edge_predicted, steps)
     return SurfaceDistances(
@@ -122,21 +122,17 @@ def _distances(points: Floats, shared: Bools, other: Floats) -> Floats:
 
 
 def _corners_3d(inside: Bools) -> NDArray[np.uint8]:
-    padded = np.pad(inside, 1).view(np.uint8)
-    n_i, n_j, n_k = (n - 1 for n in padded.shape)
-    codes = np.zeros((n_i, n_j, n_k), dtype=np.uint8)
-    for bit, (i, j, k) in enumerate(np.ndindex(2, 2, 2)):
-        codes |= padded[i : i + n_i, j : j + n_j, k : k + n_k] << np.uint8(bit)
-    return codes
+    # A bit for each of the eight voxels around a corner: 1, 2 and 4 places along k, j and i.
+    codes = np.pad(inside, 1).view(np.uint8)
+    codes = codes[:, :, :-1] | codes[:, :, 1:] << np.uint8(1)
+    codes = codes[:, :-1] | codes[:, 1:] << np.uint8(2)
+    return codes[:-1] | codes[1:] << np.uint8(4)
 
 
 def _corners_2d(inside: Bools) -> NDArray[np.uint8]:
-    padded = np.pad(inside[:, :, 0], 1).view(np.uint8)
-    n_i, n_j = (n - 1 for n in padded.shape)
-    codes = np.zeros((n_i, n_j), dtype=np.uint8)
-    for bit, (i, j) in enumerate(np.ndindex(2, 2)):
-        codes |= padded[i : i + n_i, j : j + n_j] << np.uint8(bit)
-    return codes
+    codes = np.pad(inside[:, :, 0], 1).view(np.uint8)
+    codes = codes[:, :-1] | codes[:, 1:] << np.uint8(1)
+    return codes[:-1] | codes[1:] << np.uint8(2)
 
 
 def _surface_areas(steps: Floats) -> Floats:
