@@ -21,7 +21,8 @@ from diascope.run.settings import RunConfig
 from diascope.run.summary import read_cases
 from diascope.run.tracking_spool import read_spool
 
-pytestmark = pytest.mark.slow
+# A minute on a free machine; the limit is for one that is busy.
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1500)]
 
 NEEDED = {"brain_structures_segmentation", "flair_glioma_segmentation"}
 
@@ -94,6 +95,7 @@ def test_a_planted_identifier_would_be_found(demo: DemoRun) -> None:
     assert sum(text in in_private for text in demo.cohort.identifiers) > 20
 
 
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of SQLAlchemy, at MLflow's own queries
 def test_everything_was_sent_to_mlflow(demo: DemoRun) -> None:
     from mlflow.tracking import MlflowClient
 

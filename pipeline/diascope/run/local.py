@@ -62,6 +62,7 @@ class _Flight:
             return stage(value)
         finally:
             self.seconds[stage.__name__] = time.perf_counter() - started
+            log.info("case %s: %s, %.2f s", self.job.case_id, stage.__name__, self.seconds[stage.__name__])
 
     def fetch(self) -> CaseInputs:
         images = self.timed(read, self.job)
