@@ -294,3 +294,10 @@ def test_a_bundle_that_is_named_by_its_path_is_recorded_by_its_name(tmp_path: Pa
 
     assert record.config["bundles"][0]["name"] == "tiny_bright"
     assert "meyer" not in str(record)
+
+
+def test_a_network_that_is_named_twice_is_refused(tmp_path: Path, models: Path) -> None:
+    inputs = scans(tmp_path / "scans", 1)
+
+    with pytest.raises(ConfigError, match="tiny_bright is named twice"):
+        order_in(tmp_path, models, inputs, "bundles=[{name: tiny_bright}, {name: tiny_bright}]")

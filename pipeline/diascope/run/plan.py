@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from math import prod
 
 from diascope.bundles.find import BundleInfo, find_bundle
-from diascope.errors import OutputError
+from diascope.errors import ConfigError, OutputError
 from diascope.io.outfolder import OutFolder
 from diascope.io.selection import Choice, choose
 from diascope.io.series import Catalogue, RefusedImage, Series
@@ -84,8 +84,16 @@ def plan_run(found: Catalogue, config: RunConfig) -> Plan:
 
     Raises:
         BundleError: A network of the config is missing, or not the one that was locked.
+        ConfigError: A network is named twice.
     """
     bundles = tuple(find_bundle(use.name, config.models.dir) for use in config.bundles)
+    names = [bundle.name for bundle in bundles]
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        # Results are filed under the network's name: the second would take the place of the first.
+        raise ConfigError(
+            f"bundles: {twice[0]} is named twice",
+            hint="name it once, with a select rule that takes all its images (any_of, select: all)",
+        )
     refused: dict[str, list[RefusedImage]] = {}
     for image in found.refused:
         refused.setdefault(image.case_id, []).append(image)
