@@ -106,3 +106,15 @@ def test_a_reviewers_work_survives_a_power_cut_while_its_case_is_replaced(tmp_pa
 
     assert sorted(path.name for path in out.cases.iterdir()) == ["case-1", "case-2"]
     assert (out.case("case-1") / "corrections" / "one.nii.gz").read_text() == "a reviewer's hour"
+
+
+def test_a_second_run_is_kept_out_until_the_first_has_ended(tmp_path: Path) -> None:
+    out = OutFolder(tmp_path / "out")
+
+    with out.claimed():
+        (out.cases / ".case-1.ab12.part").mkdir()
+        with pytest.raises(OutputError, match="another run is writing"), OutFolder(out.root).claimed():
+            pass
+        assert (out.cases / ".case-1.ab12.part").exists()
+    with out.claimed():
+        assert list(out.cases.iterdir()) == []

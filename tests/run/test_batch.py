@@ -301,3 +301,23 @@ def test_a_network_that_is_named_twice_is_refused(tmp_path: Path, models: Path) 
 
     with pytest.raises(ConfigError, match="tiny_bright is named twice"):
         order_in(tmp_path, models, inputs, "bundles=[{name: tiny_bright}, {name: tiny_bright}]")
+
+
+def test_cases_of_an_earlier_run_stay_in_the_tables_of_a_run_on_other_scans(tmp_path: Path, models: Path) -> None:
+    first, _, _ = run_all(order_in(tmp_path, models, scans(tmp_path / "monday", 1)))
+    second, _, _ = run_all(order_in(tmp_path, models, scans(tmp_path / "tuesday", 1)))
+
+    ids = {row.case_id for row in (*first, *second)}
+    assert len(ids) == 2
+    assert {row["case_id"] for row in table(tmp_path / "out" / "cases.csv")} == ids
+    assert {row["case_id"] for row in table(tmp_path / "out" / "measurements.csv")} == ids
+
+
+def test_a_run_that_was_interrupted_is_not_called_finished(tmp_path: Path, models: Path) -> None:
+    interrupted = run_batch(order_in(tmp_path, models, scans(tmp_path / "scans", 2)), Remembering(), Books())
+    next(interrupted)
+    interrupted.close()
+
+    assert (record := read_record(OutFolder(tmp_path / "out"))) is not None
+    assert record.started
+    assert not record.finished

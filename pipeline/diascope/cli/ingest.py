@@ -41,10 +41,10 @@ def ingest(
 
     settings = command_settings(IngestConfig, config, overrides or [])
     folder = OutFolder(out)
-    folder.create()
     key = user_key(settings.identity.key_file)
     ingested = Ingested()
     with ExitStack() as stack:
+        stack.enter_context(folder.claimed())
         cache = stack.enter_context(SqliteHeaderCache(folder.private / "headers.sqlite", key, settings.ingest))
         scratch = Path(mkdtemp(prefix=".unpacked.", suffix=".part", dir=folder.private))
         stack.callback(shutil.rmtree, scratch, ignore_errors=True)

@@ -72,7 +72,9 @@ def main() -> None:
         sys.exit(Exit.INTERRUPTED)
     except PipelineError as error:
         typer.echo(error_text(error), err=True)
-        sys.exit(Exit.USAGE)
+        sys.exit(Exit.STOPPED if error.code == "disk_full" else Exit.USAGE)
+    except BrokenPipeError:  # `| head` has seen enough
+        sys.exit(Exit.DONE)
     except Exception as error:  # noqa: BLE001 - what escapes is our bug, and is told as one
         if shown := getattr(error, "format_message", None):  # a usage error of click
             typer.echo(f"error: {shown()}", err=True)

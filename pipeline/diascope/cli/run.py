@@ -62,14 +62,14 @@ def run_request(request: "RunRequest", out_root: Path, *, as_json: bool = False)
     from diascope.run.batch import Books
     from diascope.run.key import user_key
     from diascope.run.session import found_in, make_order
-    from diascope.tasks.device import choose_device
+    from diascope.tasks.device import choose_device, limit_threads
 
     device = choose_device(request.config.device)
+    limit_threads()
     typer.echo(f"device: {device.description}", err=True)
     out = OutFolder(out_root)
-    out.create()
     key = user_key(request.config.identity.key_file)
-    with found_in(request, key, out.private) as found:
+    with out.claimed(), found_in(request, key, out.private) as found:
         register_identifiers(found)
         order = make_order(request, found, key, out, device)
         typer.echo(plan_text(order.plan, every_study=False), err=True)
@@ -122,12 +122,14 @@ def _with_progress(rows: "Iterator[CaseRow]", total: int) -> "Iterator[CaseRow]"
 
 
 def _show_plan(request: "RunRequest") -> None:
+    from diascope.cli.redaction import register_identifiers
     from diascope.cli.render import plan_text
     from diascope.run.key import user_key
     from diascope.run.session import found_in, plan_only
     from diascope.tasks.device import choose_device
 
     with found_in(request, user_key(request.config.identity.key_file)) as found:
+        register_identifiers(found)
         text = plan_text(plan_only(request, found), every_study=True)
     typer.echo(f"device: {choose_device(request.config.device).description}")
     typer.echo(text)

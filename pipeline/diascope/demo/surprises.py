@@ -28,8 +28,8 @@ def find_surprises(
     ]
     unknown = sorted(set(rows) - {key.case_id(case.key) for case in cohort.cases})
     wrong += [f"{case_id} is no planted case" for case_id in unknown]
-    strays = [fates[str(path)].file_id for path in cohort.not_images if fates[str(path)].fate != "not_an_image"]
-    wrong += [f"{file_id} is no image, but was taken for one" for file_id in strays]
+    strays = [fates[str(path)] for path in cohort.not_images if str(path) in fates]
+    wrong += [f"{file.file_id} is no image, but {file.fate}" for file in strays if file.fate != "not_an_image"]
     if len(fates) != len(cohort.files):
         wrong.append(f"{len(cohort.files)} files were written, {len(fates)} are accounted for")
     return tuple(wrong)
@@ -40,7 +40,7 @@ def _case_surprise(case: PlantedCase, row: CaseRow | None, fates: Mapping[str, F
         return f"{case.name} has no case"
     if case.expected == "done":
         return "" if row.status == "done" else f"{case.name} is {row.status} ({row.code or row.reason}), expected done"
-    codes = {fates[str(path)].code for series in case.series for path in series.files}
+    codes = {fates[str(path)].code for series in case.series for path in series.files if str(path) in fates}
     if row.status != "failed" or case.expected_code not in {row.code, *codes}:
         return f"{case.name} is {row.status} ({row.code}), expected to be {case.expected} with {case.expected_code}"
     return ""

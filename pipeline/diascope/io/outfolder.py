@@ -6,6 +6,7 @@ at all; so does the folder of a case.
 
 import contextlib
 import errno
+import fcntl
 import hashlib
 import os
 import secrets
@@ -78,6 +79,29 @@ class OutFolder:
     def case(self, case_id: str) -> Path:
         """Folder of one case."""
         return self.cases / case_id
+
+    @contextlib.contextmanager
+    def claimed(self) -> Iterator[None]:
+        """Make the folder, and keep every other run out of it until the block ends, however it ends.
+
+        Raises:
+            OutputError: Another run writes there, or it cannot be made.
+        """
+        with output_errors("the output folder"):
+            self.private.mkdir(mode=0o700, parents=True, exist_ok=True)
+            handle = os.open(self.private / ".lock", os.O_RDWR | os.O_CREAT, 0o600)
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            os.close(handle)
+            raise OutputError(
+                "another run is writing to this output folder", hint="wait for it, or choose another folder with -o"
+            ) from None
+        try:
+            self.create()
+            yield
+        finally:
+            os.close(handle)
 
     def create(self) -> None:
         """Make the folder, private/ with mode 0700, and drop what an interrupted run left half-written.

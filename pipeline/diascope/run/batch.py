@@ -1,5 +1,6 @@
 """A run over many cases: the driver, which alone writes ledger, tables, tracking and report."""
 
+import contextlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -7,6 +8,7 @@ from pathlib import Path
 from typing import Protocol
 
 from diascope import __version__
+from diascope.errors import InputError
 from diascope.findings import FORMAT, CaseReport, Failure, Measurement, read_report
 from diascope.io.outfolder import OutFolder, file_digest, folder_in_the_making
 from diascope.io.private import fates_after, write_tables
@@ -96,9 +98,11 @@ def run_batch(order: BatchOrder, listener: Listener, books: Books) -> Iterator[C
     write_record(order.out, record)
     try:
         yield from _cases(order, listener, books)
-    finally:
-        record = replace(record, finished=_now())
+    except BaseException:  # also Ctrl-C: what is done is told, and the run is not called finished
         _write_tables(order, record, books)
+        raise
+    record = replace(record, finished=_now())
+    _write_tables(order, record, books)
     listener.ended(record, books)
 
 
@@ -209,10 +213,23 @@ def _write_tables(order: BatchOrder, record: RunRecord, books: Books) -> None:
     choices = [choice for study in order.plan.studies for choice in study.choices]
     files = [replace(row, sha256=books.sha256.get(row.path, row.sha256)) for row in fates_after(found, choices)]
     write_tables(order.out, found, files)
-    write_cases(order.out, books.rows.values())
-    numbers = ((case_id, number) for case_id in sorted(books.measurements) for number in books.measurements[case_id])
-    write_measurements(order.out, numbers)
+    others = _of_earlier_runs(order, books)
+    write_cases(order.out, [*books.rows.values(), *others.rows.values()])
+    measured = books.measurements | others.measurements
+    write_measurements(order.out, ((case_id, number) for case_id in sorted(measured) for number in measured[case_id]))
     write_record(order.out, record)
+
+
+def _of_earlier_runs(order: BatchOrder, books: Books) -> Books:
+    """Take in the cases of the folder that this run did not reach, or was not given."""
+    others = Books()
+    with Ledger(order.out.ledger) as ledger:
+        for file in sorted(order.out.cases.glob("[!.]*/case.json")):
+            if file.parent.name not in books.rows:
+                with contextlib.suppress(InputError):  # of another format: it stays, untold
+                    seconds = max((row.seconds for row in ledger.rows(file.parent.name).values()), default=0.0)
+                    others.enter(read_report(file), seconds)
+    return others
 
 
 def _now() -> str:

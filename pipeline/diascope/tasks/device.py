@@ -60,10 +60,15 @@ def usable_cpus() -> int:
     cpus = len(affinity(0)) if affinity else os.cpu_count() or 1
     try:
         quota, period = _CGROUP_LIMIT.read_text(encoding="ascii").split()
-        limit = cpus if quota == "max" else max(1, int(quota) // int(period))
+        limit = cpus if quota == "max" else max(1, round(int(quota) / int(period)))
     except (OSError, ValueError):
         limit = cpus
     return min(cpus, limit)
+
+
+def limit_threads() -> None:
+    """Let torch use the CPUs this process may use: in a container it counts those of the host."""
+    torch.set_num_threads(usable_cpus())
 
 
 def _cpu() -> Device:

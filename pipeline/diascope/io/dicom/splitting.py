@@ -99,7 +99,7 @@ def _known_direction(orientation: Orientation | None, known: list[Orientation]) 
 def _address(header: Header, frame: Frame, turned: Orientation | None) -> tuple[object, ...]:
     layout = header.layout
     return (
-        tuple(round(cosine, 2) + 0.0 for cosine in turned) if turned else None,
+        tuple(round(cosine, 3) + 0.0 for cosine in turned) if turned else None,
         tuple(f"{step:.4g}" for step in frame.spacing_mm) if frame.spacing_mm else None,
         (layout.rows, layout.columns, layout.samples, layout.photometric, layout.tiles),
         round(frame.echo_ms / SAME_ECHO_MS) if frame.echo_ms is not None else None,
