@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from diascope import __version__
-from diascope.cli import demo, evaluate, identity, ingest, manifest, models, run, sync, train
+from diascope.cli import audit, demo, evaluate, identity, ingest, manifest, models, run, sync, train
 from diascope.cli.errors import error_text
 from diascope.errors import PipelineError
 from diascope.log import start_logging
@@ -53,6 +53,7 @@ app.command("manifest")(manifest.manifest)
 app.command("whois")(identity.whois)
 app.command("pseudonymise")(identity.pseudonymise)
 app.command("evaluate")(evaluate.evaluate)
+app.command("audit")(audit.audit)
 app.command("train")(train.train)
 app.command("sync")(sync.sync)
 app.add_typer(models.app, name="models")
