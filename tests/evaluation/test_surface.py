@@ -81,6 +81,20 @@ def test_distances_and_areas_are_those_of_a_search_by_brute_force(seed: int, aff
     assert found.predicted_area == pytest.approx(predicted_area)
 
 
+@pytest.mark.parametrize("affine", [np.diag([*SPACING_MM, 1.0]), OBLIQUE], ids=["straight", "sheared"])
+def test_objects_far_apart_are_measured_as_exactly_as_near_ones(affine: NDArray[np.float64]) -> None:
+    rng = np.random.default_rng(8)
+    predicted, truth = np.zeros((2, 12, 14, 9), dtype=bool)
+    predicted[tuple(rng.integers(0, 5, (3, 6)))] = True
+    truth[tuple(rng.integers(3, 9, (3, 6)))] = True
+
+    found = surface_distances(predicted, truth, Grid((12, 14, 9), affine))
+
+    of_truth, _ = by_brute_force(truth, predicted, affine[:3, :3], _surface_areas(affine[:3, :3]))
+    assert found.of_truth == pytest.approx(of_truth)
+    assert found.of_truth.max() > 6.0
+
+
 def test_a_single_slice_is_measured_along_its_contour() -> None:
     predicted, truth = blobs((8, 9), 1)[:, :, None], blobs((8, 9), 2)[:, :, None]
     grid = straight_grid((8, 9, 1))
