@@ -51,6 +51,7 @@ def demo(
         raise typer.Exit(CASE_FAILED)
     typer.echo("every planted fault was found and named, every other case is done")
     _show_truth(folder, cohort)
+    _show_audit(folder)
 
 
 def _show_truth(out: "OutFolder", cohort: "Cohort") -> None:
@@ -65,6 +66,20 @@ def _show_truth(out: "OutFolder", cohort: "Cohort") -> None:
         "\nagainst the planted lesions, of synthetic heads: it says that the path works, not how good the network is"
     )
     typer.echo(evaluation_text(found))
+
+
+def _show_audit(out: "OutFolder") -> None:
+    """Audit predictions that are simulated, with a scanner that makes them worse: eight patients show no bias."""
+    from diascope.cli.audit import audit_text
+    from diascope.evaluation.audit.audit import audit
+    from diascope.evaluation.audit.simulated import SIMULATED_PLAN, simulated_predictions
+    from diascope.evaluation.audit.write import write_audit
+
+    found = audit(simulated_predictions(), SIMULATED_PLAN)
+    write_audit(found, out.root / "audit_simulated")
+    typer.echo("\nan audit of simulated predictions, one scanner of which was made worse:")
+    typer.echo(audit_text(found))
+    typer.echo(f"report: {out.root / 'audit_simulated' / 'audit.html'}")
 
 
 def _cohort(folder: Path) -> "Cohort":
