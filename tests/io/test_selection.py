@@ -331,5 +331,5 @@ def test_a_rule_that_cannot_be_meant_is_refused(text: str, message: str) -> None
 def test_a_scout_that_its_image_type_does_not_name_is_left_out_unless_asked_for() -> None:
     scout = dataclasses.replace(series("img-1", "survey", grid(20, 5.0), mr()), selection={"is_localizer": "yes"})
 
-    assert choose("net", "grid", SelectRule(), [scout]).why_not == (("img-1", "it is a localizer"),)
+    assert choose("net", "grid", SelectRule(), [scout]).why_not == (("img-1", "it is a scout"),)
     assert choose("net", "grid", SelectRule(scouts=True), [scout]).chosen == (scout,)

@@ -69,7 +69,7 @@ def _misfit(series: Series, need: Need, rule: SelectRule) -> str:
         axis = f" ({series.axis})" if series.axis else ""
         return f"it holds {series.volumes} volumes{axis}, asked for: {rule.volumes}"
     if series.selection.get("is_localizer") == "yes" and not rule.scouts:
-        return "it is a localizer"
+        return "it is a scout"
     if reason := _criteria_misfit(series, rule):
         return reason
     return _alternatives_misfit(series, rule.any_of)
