@@ -57,7 +57,9 @@ def test_a_classifier_that_reads_one_corner_is_explained_by_that_corner(method: 
 
 @pytest.mark.parametrize("channels", [1, 3])
 @pytest.mark.parametrize("dims", [2, 3])
-@pytest.mark.parametrize("method", ["grad_cam", "hires_cam", "integrated_gradients", "occlusion", "smooth_grad"])
+@pytest.mark.parametrize(
+    "method", ["grad_cam", "hires_cam", "integrated_gradients", "kernel_shap", "occlusion", "smooth_grad"]
+)
 def test_a_segmenter_that_reads_one_corner_is_explained_by_that_corner(method: str, dims: int, channels: int) -> None:
     image = textured(dims, channels)
     region = np.zeros(image.data.shape[1:], dtype=bool)
@@ -67,7 +69,9 @@ def test_a_segmenter_that_reads_one_corner_is_explained_by_that_corner(method: s
     seen = explain(opened(CornerSegmenter(dims, channels)), image, request)
 
     positive = np.clip(seen.data, 0, None)
-    assert positive[in_corner(positive, 0.5)].sum() > 0.9 * positive.sum()
+    # Pieces of 3-D supervoxels reach far over the corner's edges.
+    least = 0.6 if method == "kernel_shap" else 0.9
+    assert positive[in_corner(positive, 0.5)].sum() > least * positive.sum()
 
 
 def test_a_map_has_three_axes_and_one_slice_for_a_flat_image() -> None:

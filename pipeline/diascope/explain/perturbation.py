@@ -1,5 +1,6 @@
 """Attribution by taking pieces out of the image: it sees the network from outside only."""
 
+import functools
 import itertools
 
 import numpy as np
@@ -9,6 +10,7 @@ from numpy.typing import NDArray
 from skimage.segmentation import slic
 
 from diascope.explain.attribution import Attribution, MethodInput, seeded
+from diascope.explain.subject import Subject
 
 
 def occlusion(asked: MethodInput) -> Attribution:
@@ -47,10 +49,12 @@ def kernel_shap(asked: MethodInput) -> Attribution:
     for n in range(len(windows)):
         pieces = supervoxels(windows.inputs[n].cpu().numpy(), asked.budget.supervoxels)
         with seeded(asked.seed + n), torch.no_grad():
-            values = KernelShap(asked.subject).attribute(
+            # Captum takes the first axis off what it hands on with a single image, so the
+            # weights do not go through it.
+            weights = windows.weights[n : n + 1]
+            values = KernelShap(functools.partial(_score, asked.subject, weights)).attribute(
                 windows.inputs[n : n + 1],
                 baselines=asked.baseline.inputs[n : n + 1],
-                additional_forward_args=windows.weights[n : n + 1],
                 feature_mask=torch.from_numpy(pieces)[None, None].to(windows.inputs.device),
                 n_samples=max(asked.budget.samples, 2 * int(pieces.max() + 1)),
                 perturbations_per_eval=asked.at_once,
@@ -94,6 +98,11 @@ def supervoxels(window: NDArray[np.float32], pieces: int) -> NDArray[np.int64]:
     _, dense = np.unique(labels, return_inverse=True)
     numbers: NDArray[np.int64] = dense.reshape(labels.shape).astype(np.int64)
     return numbers
+
+
+def _score(subject: Subject, weights: torch.Tensor, images: torch.Tensor) -> torch.Tensor:
+    scores: torch.Tensor = subject(images, weights.expand(len(images), *weights.shape[1:]))
+    return scores
 
 
 def _slic(scaled: NDArray[np.float32], pieces: int, compactness: float) -> NDArray[np.int64]:

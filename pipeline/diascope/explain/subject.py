@@ -72,9 +72,7 @@ class ChannelScore(Subject):
                 code="unknown_target",
             )
         chosen: torch.Tensor = logits[:, self.channel]
-        # Captum hands a single number on without its axis.
-        per_class = chosen.ndim == 1 and weights.numel() in (1, len(chosen))
-        if chosen.shape != weights.shape and not per_class:
+        if chosen.shape != weights.shape:
             raise ConfigError(
                 f"the network answers with shape {tuple(logits.shape)}, which does not fit the weights "
                 f"{tuple(weights.shape)}",
