@@ -132,10 +132,12 @@ def _target_box(
     Between voxels that are all background the interpolated background is the
     largest class too, so one voxel around the others is enough.
     """
-    foreground = np.argwhere(logits.argmax(axis=0) > 0)
-    if foreground.size == 0:
+    found = logits.argmax(axis=0) > 0
+    if not found.any():
         return None
-    low, high = foreground.min(axis=0) - 1, foreground.max(axis=0) + 1
+    reach = [np.flatnonzero(found.any(axis=other)) for other in ((1, 2), (0, 2), (0, 1))]
+    low = np.array([one[0] for one in reach]) - 1
+    high = np.array([one[-1] for one in reach]) + 1
     ends = np.array(np.meshgrid(*zip(low, high, strict=True), indexing="ij"), dtype=np.float64).reshape(3, 8).T
     reached = ends @ to_target[:3, :3].T + to_target[:3, 3]
     start = np.clip(np.floor(reached.min(axis=0)).astype(int), 0, shape)

@@ -186,6 +186,8 @@ def _earlier(order: BatchOrder, ledger: Ledger, job: CaseJob) -> CaseReport | No
         return None
     report = read_report(file)
     folder = file.parent
+    if not all((folder / image.stored).is_file() for image in report.images if image.stored):
+        return None
     intact = all(
         (folder / drawn.file).is_file() and file_digest(folder / drawn.file) == drawn.sha256
         for drawn in report.segmentations or ()
