@@ -37,7 +37,7 @@ class Release(Settings):
     """Its file_id, or its path as in private/inputs.csv (`*` and `?` stand for any text)."""
 
     reason: Annotated[str, Field(min_length=1)]
-    """Who says so and why; it is recorded in the notes of the image."""
+    """Who says so and why; it is recorded in private/inputs.csv."""
 
 
 class IngestSettings(Settings):

@@ -69,7 +69,7 @@ class FileRecord:
         path: As found; `archive.zip!member` inside an archive. Private.
         file_id: Keyed id of the path.
         fate: `used`, `not_selected` by a rule, or a kind of reject.
-        code: The rule, or the reject code; empty when used.
+        code: The rule, or the reject code; empty when used, `released` when let out of quarantine.
         reason: In words, without identifiers.
         cure: What to do; may be empty.
         case_id: Of its case, if it has one.

@@ -93,9 +93,13 @@ def test_a_quarantined_file_is_released_by_name_and_reason_and_that_is_recorded(
     save(suspicious("ultrasound"), tmp_path / "suspect")
     file_id = read(tmp_path).files[0].file_id
 
-    series = only_series(read(tmp_path, release=[{"file": file_id, "reason": "seen by A. B., nothing on it"}]))
+    found = read(tmp_path, release=[{"file": file_id, "reason": "seen by A. B., nothing on it"}])
 
-    assert "released from quarantine: seen by A. B., nothing on it" in series.notes
+    series = only_series(found)
+    (record,) = found.files
+    assert (record.fate, record.code, record.reason) == ("used", "released", "seen by A. B., nothing on it")
+    assert "released from quarantine by name" in series.notes
+    assert "A. B." not in "".join(series.notes)  # free text: it stands in private/inputs.csv
     assert series.facts.burned_in == "unknown"
 
 

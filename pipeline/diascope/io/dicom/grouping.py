@@ -92,12 +92,10 @@ class _Grouping:
                 code="burned_in_suspected",
             )
             self._refuse(case_id, f"{name}\0quarantine", held, error)
-        reasons = sorted({rule.reason for rule in rules.values() if rule is not None})
         held_files = {header.file for header in held}
-        return (
-            [header for header in headers if header.file not in held_files],
-            tuple(f"released from quarantine: {reason}" for reason in reasons),
-        )
+        # Who released it and why is free text: it stands in private/inputs.csv.
+        notes = ("released from quarantine by name",) if len(held) < len(suspected) else ()
+        return [header for header in headers if header.file not in held_files], notes
 
     def _without_refused(self, case_id: str, name: str, headers: Sequence[Header]) -> Sequence[Header]:
         for header in headers:
@@ -122,7 +120,12 @@ class _Grouping:
             return
         self._series.append(_noted(series, notes))
         for file, header in headers.items():
-            self._record(file, case_id, image_id, "failed" if header.broken else "used", header.broken)
+            told = header.broken or self._release_of(header)
+            self._record(file, case_id, image_id, "failed" if header.broken else "used", told)
+
+    def _release_of(self, header: Header) -> Failure | None:
+        rule = self._context.released(header.file) if header.quarantine else None
+        return Failure("released", rule.reason, "") if rule is not None else None
 
     def _refuse(self, case_id: str, name: str, headers: Sequence[Header], error: InputError) -> None:
         image_id, failure = self._context.key.image_id(name), failure_of(error)
