@@ -4,6 +4,7 @@ import json
 import multiprocessing
 import pickle
 from concurrent.futures import ProcessPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import nibabel as nib
@@ -12,6 +13,7 @@ import pytest
 
 from diascope.bundles.find import BundleInfo, find_bundle
 from diascope.errors import UnsupportedInput
+from diascope.explain.settings import ExplainSettings
 from diascope.findings import read_report
 from diascope.geometry import Grid
 from diascope.identity import IdentityKey
@@ -21,6 +23,7 @@ from diascope.io.reader import Context, IngestSettings
 from diascope.io.selection import SelectRule, choose
 from diascope.io.write_nifti import write_volume
 from diascope.run.case import CaseJob, finish, infer, prepare, read, run_case, write
+from diascope.run.heatmaps import HeatmapOrder
 from tests.phantom_volumes import AsymmetricHead, asymmetric_head, ball_mm3
 from tests.tiny_bundle import write_tiny_bundle
 
@@ -152,3 +155,27 @@ def test_a_network_that_needs_millimetres_refuses_an_image_without(tmp_path: Pat
     forced = choose("tiny_bright", "index", SelectRule(), job.series)
     with pytest.raises(UnsupportedInput, match="has a IndexGrid, tiny_bright needs grid"):
         run_case(CaseJob(job.case_id, job.series, (), (forced,), (grid_network,), job.out))
+
+
+def test_a_heatmap_is_made_judged_and_written_on_its_own_grid(tmp_path: Path) -> None:
+    head = scan(tmp_path)
+    settings = ExplainSettings(targets=("bright",), method="integrated_gradients")
+    job = replace(job_for(tmp_path, bundle_in(tmp_path)), heatmaps=HeatmapOrder(settings, is_checked=False))
+
+    report = run_case(job)
+
+    (record,) = report.heatmaps or ()
+    assert (record.target, record.method, record.trust) == ("bright", "integrated_gradients", "unchecked")
+    image = nib.load(tmp_path / "out" / "cases" / report.case_id / record.file)
+    heat = np.asarray(image.dataobj)
+    low, high = record.raw_range
+    assert (float(heat.min()), float(heat.max())) == pytest.approx((low, high), abs=1e-6)
+    # The network looks at brightness alone, voxel by voxel: what speaks for the ball lies in the ball.
+    hottest = nib.affines.apply_affine(image.affine, np.argwhere(heat == heat.max()))[0]
+    assert np.linalg.norm(hottest - np.array(head.marker_centre_ras_mm)) <= head.marker_radius_mm
+
+
+def test_without_the_setting_nothing_is_explained(tmp_path: Path) -> None:
+    scan(tmp_path)
+
+    assert run_case(job_for(tmp_path, bundle_in(tmp_path))).heatmaps is None

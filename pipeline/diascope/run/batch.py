@@ -13,6 +13,7 @@ from diascope.findings import FORMAT, CaseReport, Failure, Measurement, read_rep
 from diascope.io.outfolder import OutFolder, file_digest, folder_in_the_making
 from diascope.io.private import fates_after, write_tables
 from diascope.run.case import CaseJob
+from diascope.run.heatmaps import HeatmapOrder
 from diascope.run.image_record import record_images
 from diascope.run.ledger import Ledger, LedgerRow, State, task_key
 from diascope.run.local import CaseOutcome, run_cases
@@ -44,6 +45,7 @@ class BatchOrder:
         out: Where to.
         device: As torch spells it.
         record: For run.json.
+        checked: Cases whose heatmaps are asked the dear questions.
     """
 
     plan: Plan
@@ -51,6 +53,7 @@ class BatchOrder:
     out: OutFolder
     device: str
     record: RunRecord
+    checked: frozenset[str] = frozenset()
 
 
 @dataclass(slots=True)
@@ -155,6 +158,7 @@ def _job(order: BatchOrder, study: StudyPlan) -> CaseJob:
         precision=order.config.precision,
         config_sha256=results_hash(order.config),
         store_images=order.config.store_images,
+        heatmaps=HeatmapOrder(order.config.explain, study.case_id in order.checked) if order.config.explain else None,
     )
 
 

@@ -26,11 +26,12 @@ from diascope.io.decode import decode
 from diascope.io.outfolder import OutFolder, file_digest, folder_in_the_making
 from diascope.io.selection import Choice
 from diascope.io.series import RefusedImage, Series
-from diascope.io.write_nifti import write_mask, write_volume
+from diascope.io.write_nifti import write_heatmap, write_mask, write_volume
+from diascope.run.heatmaps import HeatmapOrder, MadeMap, make_maps, settle_maps
 from diascope.run.image_record import doubts, image_file, record_images
 from diascope.tasks.inference import Precision, run_network
 from diascope.tasks.segment import certainty, segment
-from diascope.volume import ColourImage, Mask, Volume
+from diascope.volume import ColourImage, Heatmap, Mask, Volume
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +49,7 @@ class CaseJob:
         precision: Of the networks.
         config_sha256: Of the run's settings.
         store_images: Whether the images are written beside the results.
+        heatmaps: What is to be explained; None where nothing is.
     """
 
     case_id: str
@@ -60,6 +62,7 @@ class CaseJob:
     precision: Precision = "auto"
     config_sha256: str = ""
     store_images: bool = True
+    heatmaps: HeatmapOrder | None = None
 
     def file_of(self, bundle: BundleInfo, volume: Volume) -> str:
         """Name the label map of a network; the image is named too where a network is given several."""
@@ -101,6 +104,7 @@ class CaseOutputs:
 
     images: CaseImages
     outputs: tuple[GridOfLogits, ...]
+    maps: tuple[MadeMap, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -111,12 +115,14 @@ class CaseResults:
         images: What was read.
         report: The report.
         masks: Label maps by file name below the case folder.
+        heatmaps: Heatmaps by file name, too.
         preview: (rows, columns, 3) uint8; None if there is nothing to show.
     """
 
     images: CaseImages
     report: CaseReport
     masks: dict[str, Mask]
+    heatmaps: dict[str, Heatmap]
     preview: NDArray[np.uint8] | None
 
 
@@ -144,12 +150,15 @@ def prepare(images: CaseImages) -> CaseInputs:
 def infer(prepared: CaseInputs) -> CaseOutputs:
     """Run the networks: the only stage that touches the device."""
     job = prepared.images.job
-    outputs = []
-    for (bundle, _), network_input in zip(prepared.images.pairs(), prepared.inputs, strict=True):
+    outputs: list[GridOfLogits] = []
+    maps: list[MadeMap] = []
+    for (bundle, volume), network_input in zip(prepared.images.pairs(), prepared.inputs, strict=True):
         opened = open_network(bundle.folder, bundle.sha256, job.device)
         logits = run_network(opened, network_input, job.precision)
         outputs.append(GridOfLogits(logits, network_input.affine))
-    return CaseOutputs(prepared.images, tuple(outputs))
+        if job.heatmaps is not None:
+            maps += make_maps(job.heatmaps, bundle, volume.image_id, opened, (network_input, outputs[-1]))
+    return CaseOutputs(prepared.images, tuple(outputs), tuple(maps))
 
 
 def finish(inferred: CaseOutputs) -> CaseResults:
@@ -164,6 +173,7 @@ def finish(inferred: CaseOutputs) -> CaseResults:
         masks[file] = mask
         segmentations.append(Segmentation(bundle.name, volume.image_id, file, bundle.labels, reached_border(mask)))
         measurements += measure_labels(mask, volume, bundle.name, volume.image_id)
+    heatmaps, records = settle_maps(inferred.maps, {key: volume.space for key, volume in images.volumes.items()})
     scores = [score for seen in inferred.outputs if (score := certainty(seen.logits)) is not None]
     report = CaseReport(
         case_id=job.case_id,
@@ -172,6 +182,7 @@ def finish(inferred: CaseOutputs) -> CaseResults:
         bundles=tuple(dict.fromkeys(bundle.stamp for bundle, _ in images.pairs())),
         segmentations=tuple(segmentations),
         measurements=tuple(measurements),
+        heatmaps=records if job.heatmaps is not None else None,
         confidence=min(scores, default=None),
         confidence_kind="raw" if scores else "none",
         config_sha256=job.config_sha256,
@@ -179,7 +190,7 @@ def finish(inferred: CaseOutputs) -> CaseResults:
     )
     reasons = doubts(report, {bundle.name: bundle.expected for bundle in job.bundles})
     report = replace(report, review_first=bool(reasons), review_reasons=reasons)
-    return CaseResults(images, report, masks, _preview(images, report, masks))
+    return CaseResults(images, report, masks, heatmaps, _preview(images, report, masks))
 
 
 def write(results: CaseResults) -> CaseReport:
@@ -192,6 +203,8 @@ def write(results: CaseResults) -> CaseReport:
                 write_volume(folder / image_file(image_id), volume)
         for file, mask in results.masks.items():
             write_mask(folder / file, mask)
+        for file, heatmap in results.heatmaps.items():
+            write_heatmap(folder / file, heatmap)
         drawn = tuple(replace(one, sha256=file_digest(folder / one.file)) for one in results.report.segmentations or ())
         report = replace(results.report, segmentations=drawn)
         if results.preview is not None:

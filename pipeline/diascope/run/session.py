@@ -9,6 +9,8 @@ from tempfile import mkdtemp
 
 from diascope.config import find_config, load_settings, parse_settings
 from diascope.errors import ConfigError, InputError
+from diascope.explain.checks import choose_checked
+from diascope.explain.targets import check_targets
 from diascope.identity import IdentityKey
 from diascope.io.catalogue import catalogue
 from diascope.io.header_cache import SqliteHeaderCache
@@ -105,11 +107,15 @@ def make_order(request: RunRequest, found: Catalogue, key: IdentityKey, out: Out
             code="no_image",
         )
     check_disk(plan, out)
+    checked: frozenset[str] = frozenset()
+    if request.config.explain is not None:
+        check_targets(request.config.explain, plan.bundles)
+        checked = choose_checked([study.case_id for study in plan.to_run], request.config.explain.checks)
     record = new_record(
         request.config, key, command=request.command, config_name=request.config_name, inputs=len(request.inputs)
     )
     record = replace(record, bundles=tuple(bundle.stamp for bundle in plan.bundles), device=device.description)
-    return BatchOrder(plan, request.config, out, device.name, record)
+    return BatchOrder(plan, request.config, out, device.name, record, checked)
 
 
 def plan_only(request: RunRequest, found: Catalogue) -> Plan:

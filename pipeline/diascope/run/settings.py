@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from diascope.config import Settings, settings_hash
+from diascope.explain.settings import ExplainSettings
 from diascope.io.reader import IngestSettings
 from diascope.io.selection import SelectRule
 from diascope.run.tracking_settings import TrackingSettings
@@ -52,6 +53,9 @@ class RunConfig(Settings):
     store_images: bool = True
     """Write each image that was given to a network as NIfTI, for the viewer."""
 
+    explain: ExplainSettings | None = None
+    """Heatmaps of what the networks say, with checks; none where left out. `explain: {targets: [tumour]}`."""
+
     ingest: IngestSettings = IngestSettings()
     """How files become images."""
 
@@ -72,6 +76,10 @@ def results_hash(config: RunConfig) -> str:
         64 hexadecimal digits (SHA-256).
     """
     plain = RunConfig(
-        bundles=config.bundles, precision=config.precision, store_images=config.store_images, ingest=config.ingest
+        bundles=config.bundles,
+        precision=config.precision,
+        store_images=config.store_images,
+        explain=config.explain,
+        ingest=config.ingest,
     )
     return settings_hash(plain)

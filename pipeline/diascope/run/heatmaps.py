@@ -1,0 +1,99 @@
+"""Heatmaps of a case: made while the network is there, judged, and kept on their own grids."""
+
+import logging
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from diascope.bundles.find import BundleInfo
+from diascope.bundles.network import NetworkInput, OpenNetwork
+from diascope.errors import PipelineError
+from diascope.explain.checks import check, heatmap_record
+from diascope.explain.heatmap import Explained, explain
+from diascope.explain.reference import locked_reference
+from diascope.explain.request import RawMap, to_heatmap
+from diascope.explain.settings import ExplainSettings
+from diascope.explain.targets import requests_for
+from diascope.findings import Check, HeatmapRecord
+from diascope.geometry import Space
+from diascope.imaging.resample import GridOfLogits
+from diascope.volume import Heatmap
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class HeatmapOrder:
+    """What is to be explained of a case.
+
+    Attributes:
+        settings: Method, targets, checks.
+        is_checked: Whether this case is of the sample that is asked the dear questions.
+    """
+
+    settings: ExplainSettings
+    is_checked: bool
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class MadeMap:
+    """A raw map and what the questions to it came to.
+
+    Attributes:
+        bundle: Whose answer is explained.
+        image_id: Of which image.
+        raw: The map.
+        checks: The answers.
+    """
+
+    bundle: str
+    image_id: str
+    raw: RawMap
+    checks: tuple[Check, ...]
+
+
+def make_maps(
+    order: HeatmapOrder, bundle: BundleInfo, image_id: str, opened: OpenNetwork, seen: tuple[NetworkInput, GridOfLogits]
+) -> tuple[MadeMap, ...]:
+    """Explain one network's output for one image; a map that cannot be made costs the case nothing else.
+
+    Args:
+        order: What is asked for.
+        bundle: The network.
+        image_id: The image.
+        opened: The network, where it runs.
+        seen: What it was given, and what it said.
+    """
+    prepared, said = seen
+    questions = order.settings.checks.model_copy(update={"enabled": order.is_checked and order.settings.checks.enabled})
+    made = []
+    for request in requests_for(order.settings, bundle, said.logits):
+        try:
+            raw = explain(opened, prepared, request)
+            asked = check(Explained(opened, prepared, request, raw), questions, locked_reference(bundle.folder))
+            made.append(MadeMap(bundle.name, image_id, raw, asked))
+        except PipelineError as error:
+            log.warning("%s, %s of %s: no heatmap: %s", image_id, request.target_name, bundle.name, error)
+    return tuple(made)
+
+
+def settle_maps(
+    maps: Iterable[MadeMap], spaces: dict[str, Space]
+) -> tuple[dict[str, Heatmap], tuple[HeatmapRecord, ...]]:
+    """Put maps into the world and write down what they are.
+
+    Args:
+        maps: Of one case.
+        spaces: Of its images, by image_id.
+
+    Returns:
+        The maps by file name below the case folder, and their records for the report.
+    """
+    files, records = {}, []
+    for made in maps:
+        file = f"{made.bundle}.heatmap.{made.raw.target}.nii.gz"
+        if file in files:
+            file = f"{made.bundle}.{made.image_id}.heatmap.{made.raw.target}.nii.gz"
+        files[file] = to_heatmap(made.raw, spaces[made.image_id])
+        record = heatmap_record(made.raw, made.checks, bundle=made.bundle, image_id=made.image_id, file=file)
+        records.append(record)
+    return files, tuple(records)
