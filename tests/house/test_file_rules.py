@@ -89,7 +89,7 @@ def test_a_line_that_names_a_place_of_one_machine_is_found(tmp_path: Path, line:
     assert [text.split(": ")[0] for text in found] == [f"{tmp_path / 'page.md'}:2"]
 
 
-@pytest.mark.parametrize("line", ["out/srv/anna/x", "https://example.org/work/", "/srv/annabel/x", "a / b", "/tmp/x"])
+@pytest.mark.parametrize("line", ["out/srv/anna/x", "https://example.org/works/", "/srv/annabel/x", "a / b", "/tmp/x"])
 def test_a_line_that_only_looks_like_one_passes(tmp_path: Path, line: str) -> None:
     (tmp_path / "page.md").write_text(line)
 
