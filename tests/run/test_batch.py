@@ -321,3 +321,14 @@ def test_a_run_that_was_interrupted_is_not_called_finished(tmp_path: Path, model
     assert (record := read_record(OutFolder(tmp_path / "out"))) is not None
     assert record.started
     assert not record.finished
+
+
+def test_results_of_another_network_are_not_replaced(tmp_path: Path, models: Path) -> None:
+    inputs = scans(tmp_path / "scans", 1)
+    run_all(order_in(tmp_path, models, inputs))
+    write_tiny_bundle(tmp_path / "others", "tiny_other")
+    config, name = run_config(None, "tiny_other", [f"models.dir={tmp_path / 'others'}"])
+    request = RunRequest((inputs,), config, name)
+
+    with found_in(request, KEY) as found, pytest.raises(ConfigError, match="holds results of tiny_bright"):
+        make_order(request, found, KEY, OutFolder(tmp_path / "out"), CPU)

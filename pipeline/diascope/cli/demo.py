@@ -49,9 +49,10 @@ def demo(
         typer.echo(f"not as planted: {sentence}")
     if surprises:
         raise typer.Exit(CASE_FAILED)
-    typer.echo("every planted fault was found and named, every other case is done")
     _show_truth(folder, cohort)
     _show_audit(folder)
+    typer.echo("\nall went as planned: every planted fault was found and named, every other case is done")
+    typer.echo(f"start with {folder.report_html}")
 
 
 def _show_truth(out: "OutFolder", cohort: "Cohort") -> None:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from diascope.run.plan import Plan, StudyPlan
 from diascope.run.record import CaseRow
 
+_SKIPPED = {"not_an_image", "skipped"}
 _NO_RESULT = {"failed": "failed", "nothing_to_do": "nothing to do"}
 
 
@@ -63,8 +64,10 @@ def reject_lines(plan: Plan) -> list[str]:
     """Count the files that are in no case, by code; images that were refused first."""
     why = Counter((row.fate, row.code) for row in plan.catalogue.files if row.fate in {"refused", "failed"})
     lines = [f"{_count(n, 'file')} {fate}: {code}" for (fate, code), n in sorted(why.items())]
-    skipped = sum(row.fate in {"not_an_image", "skipped"} for row in plan.catalogue.files)
-    return lines + ([f"{_count(skipped, 'file')} skipped: no image"] if skipped else [])
+    skipped = Counter(
+        "no image" if row.fate == "not_an_image" else row.code for row in plan.catalogue.files if row.fate in _SKIPPED
+    )
+    return lines + [f"{_count(n, 'file')} skipped: {why}" for why, n in sorted(skipped.items())]
 
 
 def _study_lines(study: StudyPlan) -> list[str]:

@@ -163,6 +163,20 @@ def check_same_key(earlier: RunRecord | None, key: IdentityKey) -> None:
         )
 
 
+def check_same_networks(earlier: RunRecord | None, bundles: Iterable[BundleStamp]) -> None:
+    """Refuse a run whose results would take the place of those of other networks.
+
+    Raises:
+        ConfigError: The folder holds results of a network that this run does not have.
+    """
+    lost = {one.name for one in earlier.bundles} - {one.name for one in bundles} if earlier is not None else set()
+    if lost:
+        raise ConfigError(
+            f"this output folder holds results of {', '.join(sorted(lost))}, which this run would replace by its own",
+            hint="choose another folder with -o, or put all networks into one config",
+        )
+
+
 def row_of(report: CaseReport, seconds: float) -> CaseRow:
     """Sum a report up in one row."""
     reasons = (

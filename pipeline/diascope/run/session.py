@@ -20,7 +20,7 @@ from diascope.io.reader import Context
 from diascope.io.series import Catalogue
 from diascope.run.batch import BatchOrder
 from diascope.run.plan import Plan, check_disk, plan_run
-from diascope.run.record import check_same_key, new_record, read_record
+from diascope.run.record import check_same_key, check_same_networks, new_record, read_record
 from diascope.run.settings import RunConfig
 from diascope.tasks.device import Device
 
@@ -106,6 +106,7 @@ def make_order(request: RunRequest, found: Catalogue, key: IdentityKey, out: Out
             hint=f"see {out.rejects_csv.name} in the output folder: it names each file with the reason",
             code="no_image",
         )
+    check_same_networks(read_record(out), [bundle.stamp for bundle in plan.bundles])
     check_disk(plan, out)
     checked: frozenset[str] = frozenset()
     if request.config.explain is not None:

@@ -101,7 +101,7 @@ def _uneven(gaps_mm: NDArray[np.float64]) -> tuple[IncompleteSeries, float]:
         IncompleteSeries(
             f"slices {at} and {at + 1} of {len(gaps_mm) + 1} are {gaps_mm[at]:.2f} mm apart,"
             f" the others {usual_mm:.2f} mm ({count})",
-            hint="send the series again, complete, or set allow_gaps to have the gaps filled by interpolation",
+            hint="send the series again, complete, or set ingest.allow_gaps to have the gaps filled by interpolation",
             code="missing_slices" if is_missing else "uneven_spacing",
         ),
         base_mm,
