@@ -93,6 +93,9 @@ class PhaseSettings(Settings):
     from_image: PositiveInt
     """Number of the first image of this phase."""
 
+    window_voxels: tuple[PositiveInt, PositiveInt, PositiveInt] | None = None
+    """As in the source: a small window first, because its steps are cheaper."""
+
     contrast_fraction: Fraction | None = None
     """As in the source."""
 
