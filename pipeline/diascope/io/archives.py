@@ -22,6 +22,7 @@ from typing import IO, Literal, Self
 
 from diascope.errors import InputError, PipelineError, UnsupportedInput
 from diascope.findings import Failure
+from diascope.io.damage import damage_of
 from diascope.io.outfolder import output_errors
 from diascope.io.packed import Limit, PackedStream, packing_of, unpacked_head
 from diascope.io.reader import HEAD_BYTES, Context, FoundFile, Unpacked, failure_of
@@ -83,7 +84,7 @@ def unpack(file: FoundFile, context: Context) -> Unpacked:
     except PipelineError as error:
         failure = failure_of(error)
     except _DAMAGED as error:
-        failure = Failure("archive_damaged", f"the archive is damaged ({type(error).__name__})", "get the file again")
+        failure = Failure("archive_damaged", f"the archive cannot be read: {damage_of(error)}", "get the file again")
     except OSError as error:
         reason = error.strerror or "its data are damaged"
         failure = Failure("cannot_read", f"the archive cannot be read: {reason}", "get the file again")

@@ -16,6 +16,7 @@ from pydicom.errors import InvalidDicomError
 
 from diascope.errors import InputError
 from diascope.findings import Failure
+from diascope.io.damage import damage_of
 
 _MEDIA_STORAGE_DIRECTORY = "1.2.840.10008.1.3.10"
 _DIRECTORY_RECORDS = 0x00041220
@@ -65,7 +66,7 @@ def listed_files(path: Path) -> tuple[ListedFile, ...]:
         found = {listed.shown: listed for listed in _entries(path)}
     except Exception as error:  # noqa: BLE001 - pydicom raises whatever its converters raise
         raise InputError(
-            f"the DICOMDIR cannot be read: {type(error).__name__}", hint="give its folder instead", code="corrupt"
+            f"the DICOMDIR cannot be read: {damage_of(error)}", hint="give its folder instead", code="corrupt"
         ) from None
     return tuple(found.values())
 

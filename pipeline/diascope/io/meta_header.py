@@ -12,6 +12,7 @@ import numpy as np
 
 from diascope.errors import InputError, UnsupportedInput
 from diascope.geometry import Grid, IndexGrid, PixelGrid, Space
+from diascope.io.damage import damage_of
 from diascope.io.voxel_layout import HeaderFacts, VoxelLayout
 
 MAX_HEADER_BYTES = 2**20
@@ -53,7 +54,9 @@ def read_meta_header(path: Path) -> HeaderFacts:
     try:
         return _facts(_keys(head[: end.end()]), end.end())
     except (ValueError, KeyError, IndexError, OverflowError) as error:
-        raise InputError(f"the header cannot be read: {type(error).__name__}", code="corrupt") from None
+        raise InputError(
+            f"the header cannot be read: {damage_of(error)}", hint="copy the file again", code="corrupt"
+        ) from None
 
 
 def _keys(header: bytes) -> dict[str, str]:

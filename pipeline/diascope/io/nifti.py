@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from diascope.errors import InputError, UnsupportedInput
 from diascope.geometry import Grid, IndexGrid, Shape, Space
+from diascope.io.damage import damage_of
 from diascope.io.reader import Context, FoundFile, Grouped
 from diascope.io.series import Series
 from diascope.io.single import NoImage, SingleImage, group_singles
@@ -184,7 +185,9 @@ def _read_header(path: Path) -> Any:
         header = kind(raw, endianness="<" if little else ">", check=False)
         header.get_data_dtype()
     except MALFORMED as error:
-        raise InputError(f"the header cannot be read: {type(error).__name__}", code="corrupt") from None
+        raise InputError(
+            f"the header cannot be read: {damage_of(error)}", hint="copy the file again", code="corrupt"
+        ) from None
     return header
 
 
@@ -278,7 +281,7 @@ def _stored_voxels(series: Series, header: Any, at: int) -> NDArray[Any]:
                 _read_out(stream)
     except MALFORMED as error:
         raise InputError(
-            f"the voxels cannot be read: {type(error).__name__}", hint="copy the file again", code="truncated"
+            f"the voxels cannot be read: {damage_of(error)}", hint="copy the file again", code="truncated"
         ) from None
     if len(raw) < volume_bytes:
         raise InputError(

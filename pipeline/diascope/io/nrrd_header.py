@@ -15,6 +15,7 @@ import numpy as np
 
 from diascope.errors import InputError, UnsupportedInput
 from diascope.geometry import Grid, IndexGrid, Shape, Space
+from diascope.io.damage import damage_of
 from diascope.io.voxel_layout import Encoding, HeaderFacts, VoxelLayout
 
 MAX_HEADER_BYTES = 2**22
@@ -63,7 +64,9 @@ def read_nrrd_header(path: Path) -> HeaderFacts:
         StopIteration,
         OverflowError,
     ) as error:
-        raise InputError(f"the header cannot be read: {type(error).__name__}", code="corrupt") from None
+        raise InputError(
+            f"the header cannot be read: {damage_of(error)}", hint="copy the file again", code="corrupt"
+        ) from None
 
 
 def _facts(header: Mapping[str, Any], header_bytes: int) -> HeaderFacts:

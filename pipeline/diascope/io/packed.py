@@ -15,6 +15,7 @@ from typing import Any, Literal, Protocol, cast
 from isal import igzip_lib
 
 from diascope.errors import InputError, UnsupportedInput
+from diascope.io.damage import damage_of
 
 Packing = Literal["gz", "bz2", "xz"]
 
@@ -144,8 +145,7 @@ class PackedStream(io.RawIOBase):
                 data = self._decompressor.decompress(packed, size)
             except _BROKEN as error:
                 raise InputError(
-                    f"the compressed data are damaged within the first {self.packed_bytes} bytes "
-                    f"({type(error).__name__})",
+                    f"the compressed data are damaged within the first {self.packed_bytes} bytes: {damage_of(error)}",
                     hint="get the file again",
                     code="archive_damaged",
                 ) from None

@@ -21,6 +21,7 @@ from PIL import Image, ImageOps, ImageSequence
 from diascope.errors import InputError, UnsupportedInput
 from diascope.findings import ImageFacts
 from diascope.geometry import IndexGrid
+from diascope.io.damage import damage_of
 from diascope.io.reader import Context, FoundFile, Grouped
 from diascope.io.series import Series
 from diascope.io.single import SingleImage, group_singles
@@ -162,7 +163,7 @@ def _check_png(path: Path) -> None:
 
 
 def _corrupt(error: Exception) -> InputError:
-    return InputError(f"the picture is damaged ({type(error).__name__})", hint="copy it again", code="corrupt")
+    return InputError(f"the picture cannot be read: {damage_of(error)}", hint="copy it again", code="corrupt")
 
 
 def _pages(picture: Image.Image) -> int:

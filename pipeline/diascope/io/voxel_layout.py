@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from diascope.errors import InputError, UnsupportedInput
 from diascope.geometry import Shape, Space
+from diascope.io.damage import damage_of
 
 Encoding = Literal["raw", "zlib", "bzip2"]
 
@@ -126,7 +127,7 @@ def read_voxels(path: Path, layout: VoxelLayout) -> NDArray[Any]:
             raw = _decompressed(stream, layout)
     except (OSError, EOFError, zlib.error, ValueError) as error:
         raise InputError(
-            f"the voxels cannot be read: {type(error).__name__}", hint="copy the file again", code="truncated"
+            f"the voxels cannot be read: {damage_of(error)}", hint="copy the file again", code="truncated"
         ) from None
     if len(raw) < layout.total_bytes:
         raise InputError(

@@ -17,6 +17,7 @@ from pydicom.errors import InvalidDicomError
 from pydicom.uid import UID
 
 from diascope.errors import InputError
+from diascope.io.damage import damage_of
 
 # What pydicom and the codecs below it raise on broken files.
 MALFORMED = (
@@ -56,7 +57,7 @@ def read_dataset(path: Path, transfer_syntax: str, *, with_pixels: bool) -> Data
             if "TransferSyntaxUID" not in dataset.file_meta:
                 dataset.file_meta.TransferSyntaxUID = uid_of(transfer_syntax)
     except MALFORMED as error:
-        raise InputError(f"a file cannot be read: {type(error).__name__}", code="corrupt") from None
+        raise InputError(f"a file cannot be read: {damage_of(error)}", code="corrupt") from None
     return dataset
 
 

@@ -8,6 +8,7 @@ import numpy as np
 from pydicom import Dataset
 
 from diascope.errors import InputError
+from diascope.io.damage import damage_of
 from diascope.io.dicom.dataset import MALFORMED, read_dataset, without_warnings
 from diascope.io.dicom.headers import Frame, Header, Orientation, Vector
 from diascope.io.dicom.ordering import normal_of
@@ -31,9 +32,7 @@ def expanded(header: Header, count: int) -> Header:
         with without_warnings():
             frames = tuple(_frames(dataset, header.frames[0], count))
     except MALFORMED as error:
-        raise InputError(
-            f"the description of its frames is broken: {type(error).__name__}", code="bad_frames"
-        ) from None
+        raise InputError(f"the description of its frames is broken: {damage_of(error)}", code="bad_frames") from None
     if len(frames) != count:
         raise InputError(f"{count} frames are promised, {len(frames)} are described", code="bad_frames")
     return replace(header, frames=frames)

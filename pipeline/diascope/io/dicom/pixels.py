@@ -12,6 +12,7 @@ from pydicom.pixels import get_decoder
 from pydicom.uid import UID, JPEG2000TransferSyntaxes, JPEGExtended12Bit, JPEGLossless, JPEGLosslessSV1
 
 from diascope.errors import InputError
+from diascope.io.damage import damage_of
 from diascope.io.dicom.dataset import MALFORMED, read_dataset, uid_of, without_warnings
 from diascope.io.dicom.elements import EXPLICIT_LITTLE, IMPLICIT_LITTLE
 from diascope.io.dicom.headers import Layout
@@ -90,7 +91,7 @@ class FrameReader:
                 return self._decoded(pick, layout)
         except MALFORMED as error:
             raise InputError(
-                f"the pixels of slice {pick.file} cannot be unpacked: {type(error).__name__}",
+                f"the pixels of slice {pick.file} cannot be unpacked: {damage_of(error)}",
                 hint="copy or send the file again",
                 code="broken_pixels",
             ) from None

@@ -9,6 +9,7 @@ from pydicom import Dataset
 from pydicom.pixels import apply_color_lut, apply_modality_lut
 
 from diascope.errors import InputError
+from diascope.io.damage import damage_of
 from diascope.io.dicom.dataset import MALFORMED, without_warnings
 from diascope.io.dicom.headers import Layout
 from diascope.io.dicom.pixels import Pick
@@ -83,7 +84,7 @@ def through_lut(stored: NDArray[Any], dataset: Dataset) -> NDArray[np.float32]:
         with without_warnings():
             return cast("NDArray[np.float32]", apply_modality_lut(stored, dataset).astype(np.float32))
     except MALFORMED as error:
-        raise InputError(f"the modality LUT is broken: {type(error).__name__}", code="broken_lut") from None
+        raise InputError(f"the modality LUT is broken: {damage_of(error)}", code="broken_lut") from None
 
 
 def coloured(stored: NDArray[Any], dataset: Dataset) -> NDArray[np.uint8]:
@@ -104,7 +105,7 @@ def coloured(stored: NDArray[Any], dataset: Dataset) -> NDArray[np.uint8]:
             with without_warnings():
                 stored = apply_color_lut(stored, dataset)
         except MALFORMED as error:
-            raise InputError(f"the colour palette is broken: {type(error).__name__}", code="broken_palette") from None
+            raise InputError(f"the colour palette is broken: {damage_of(error)}", code="broken_palette") from None
     if stored.dtype == np.uint8:
         return cast("NDArray[np.uint8]", stored[..., :3])
     widest = np.iinfo(stored.dtype).max if stored.dtype.kind in "iu" else 1

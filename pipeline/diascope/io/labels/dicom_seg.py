@@ -6,6 +6,7 @@ import pydicom
 
 from diascope.errors import InputError
 from diascope.geometry import Grid
+from diascope.io.damage import damage_of
 from diascope.io.dicom.geometry import LPS_TO_RAS
 from diascope.volume import Mask
 
@@ -25,7 +26,7 @@ def read_dicom_seg(dataset: pydicom.Dataset) -> tuple[Mask, ...]:
         names = {n: str(segmentation.get_segment_description(n).segment_label) for n in numbers}
         return _layers(segmentation, names)
     except (ValueError, RuntimeError, AttributeError, KeyError, TypeError) as error:
-        raise InputError(f"the DICOM SEG cannot be read as a volume: {type(error).__name__}", code="corrupt") from None
+        raise InputError(f"the DICOM SEG cannot be read as a volume: {damage_of(error)}", code="corrupt") from None
 
 
 def _layers(segmentation: highdicom.seg.Segmentation, names: dict[int, str]) -> tuple[Mask, ...]:

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from diascope.errors import InputError
 from diascope.geometry import Space
+from diascope.io.damage import damage_of
 from diascope.io.nifti import MALFORMED, space_of
 from diascope.volume import Mask
 
@@ -31,7 +32,7 @@ def read_nifti_map(path: Path, names: Mapping[int, str] | None = None) -> Mask:
         image: Any = nibabel.load(path)
         stored = np.asanyarray(image.dataobj)
     except (*MALFORMED, nibabel.filebasedimages.ImageFileError) as error:
-        raise InputError(f"the label map cannot be read: {type(error).__name__}", code="corrupt") from None
+        raise InputError(f"the label map cannot be read: {damage_of(error)}", code="corrupt") from None
     while stored.ndim > 3 and stored.shape[-1] == 1:
         stored = stored[..., 0]
     if stored.ndim == 2:

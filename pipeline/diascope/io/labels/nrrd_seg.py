@@ -10,6 +10,7 @@ import numpy as np
 
 from diascope.errors import InputError
 from diascope.geometry import Grid, IndexGrid, Space
+from diascope.io.damage import damage_of
 from diascope.io.dicom.geometry import LPS_TO_RAS
 from diascope.io.labels.nifti_map import mask_of
 from diascope.volume import Mask
@@ -42,7 +43,7 @@ def read_nrrd_seg(path: Path, names: Mapping[int, str] | None = None) -> tuple[M
             )
         data, _ = nrrd.read(str(path))
     except (nrrd.NRRDError, ValueError, KeyError, OSError, EOFError) as error:
-        raise InputError(f"the NRRD file cannot be read: {type(error).__name__}", code="corrupt") from None
+        raise InputError(f"the NRRD file cannot be read: {damage_of(error)}", code="corrupt") from None
     layers = data if data.ndim == 4 else data[None]
     if layers.ndim != 4:
         raise InputError(f"a segmentation has three axes, this one has {data.ndim}", code="bad_shape")

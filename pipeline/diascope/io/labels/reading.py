@@ -9,6 +9,7 @@ from pydicom.errors import InvalidDicomError
 
 from diascope.errors import InputError, UnsupportedInput
 from diascope.geometry import Space
+from diascope.io.damage import damage_of
 from diascope.io.labels.contours import read_contours
 from diascope.io.labels.dicom_seg import read_dicom_seg
 from diascope.io.labels.nifti_map import read_nifti_map
@@ -53,7 +54,7 @@ def _read_dicom(path: Path, onto: Space) -> tuple[Mask, ...]:
     try:
         dataset = pydicom.dcmread(path)
     except (InvalidDicomError, OSError, EOFError, ValueError) as error:
-        raise InputError(f"the DICOM file cannot be read: {type(error).__name__}", code="corrupt") from None
+        raise InputError(f"the DICOM file cannot be read: {damage_of(error)}", code="corrupt") from None
     sop_class = str(dataset.get("SOPClassUID", ""))
     if sop_class in SEG_CLASSES:
         return tuple(place_on(layer, onto) for layer in read_dicom_seg(dataset))
@@ -74,5 +75,5 @@ def _head(path: Path) -> bytes:
             with gzip.open(path, "rb") as unpacked:
                 return unpacked.read(400)
     except (OSError, EOFError) as error:
-        raise InputError(f"the label map cannot be read: {type(error).__name__}", code="unreadable") from None
+        raise InputError(f"the label map cannot be read: {damage_of(error)}", code="unreadable") from None
     return start
