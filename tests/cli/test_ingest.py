@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import zipfile
 from pathlib import Path
 
 import nibabel
@@ -96,16 +97,32 @@ def test_no_affine_is_made_up_and_colours_stay(scans: Path, out: OutFolder, tmp_
 
 
 def test_every_file_is_accounted_for_and_originals_are_untouched(scans: Path, out: OutFolder, tmp_path: Path) -> None:
+    with zipfile.ZipFile(scans / "more.zip", "w") as archive:
+        archive.write(scans / "rest.nii", "inside.nii")
     before = {path: path.read_bytes() for path in scans.iterdir()}
 
     run(scans, "-o", out.root, key=tmp_path / "key")
 
-    rows = read_inputs(out)
-    check_accounting(rows)
-    assert {row.path for row in rows} == {str(path) for path in scans.iterdir()}
-    assert sum(row.fate == "used" for row in rows) == 4
-    assert all(len(row.sha256) == 64 for row in rows if row.fate == "used")
+    rows = {row.path: row for row in read_inputs(out)}
+    check_accounting(list(rows.values()))
+    inside = f"{scans / 'more.zip'}!inside.nii"
+    assert set(rows) == {inside, *(str(path) for path in scans.iterdir())}
+    assert sum(row.fate == "used" for row in rows.values()) == 5
+    assert all(len(row.sha256) == 64 for row in rows.values() if row.fate == "used")
+    assert rows[inside].sha256 == rows[str(scans / "rest.nii")].sha256
     assert {path: path.read_bytes() for path in scans.iterdir()} == before
+
+
+def test_results_below_the_scans_do_not_come_back_as_scans(scans: Path, tmp_path: Path) -> None:
+    out = OutFolder(scans / "converted")
+    run(scans, "-o", out.root, key=tmp_path / "key")
+    first = {row.case_id for row in read_inputs(out)}
+
+    run(scans, "-o", out.root, key=tmp_path / "key")
+
+    again = read_inputs(out)
+    assert {row.case_id for row in again} == first
+    assert [(row.path, row.fate) for row in again if row.code == "output_folder"] == [(str(out.root), "skipped")]
 
 
 def test_pixels_that_are_missing_fail_that_image_alone(scans: Path, out: OutFolder, tmp_path: Path) -> None:

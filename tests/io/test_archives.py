@@ -2,6 +2,7 @@
 
 import bz2
 import gzip
+import hashlib
 import io
 import lzma
 import os
@@ -91,6 +92,8 @@ def test_a_zip_gives_its_members_and_one_row_for_itself(tmp_path: Path) -> None:
     (row,) = unpacked.records
     assert (row.path, row.fate, row.code) == (str(archive), "skipped", "archive")
     assert [file.size_bytes for file in unpacked.files] == [len(content) for content in MEMBERS.values()]
+    digests = [hashlib.sha256(content).hexdigest() for content in MEMBERS.values()]
+    assert [file.sha256 for file in unpacked.files] == digests
 
 
 @pytest.mark.parametrize("ending", PACK)

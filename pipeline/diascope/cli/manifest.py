@@ -27,11 +27,13 @@ def manifest(  # noqa: PLR0913, PLR0917 - the options of the command line
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
 ) -> None:
     """List files with digests, groups and a split by patient, or check such a list."""
+    from diascope.cli.inputs import check_inputs
     from diascope.cli.settings import command_settings
     from diascope.io.manifest import differences, manifest_text, read_rows
     from diascope.io.manifest_making import ManifestSettings
     from diascope.io.outfolder import write_atomic
 
+    check_inputs([*inputs, *([out] if check else []), *([root] if root else [])])
     settings = command_settings(ManifestSettings, config, overrides or [])
     base = _data_root(inputs, root)
     if check:

@@ -23,7 +23,7 @@ from typing import IO, Literal, Self
 from diascope.errors import InputError, PipelineError, UnsupportedInput
 from diascope.findings import Failure
 from diascope.io.damage import damage_of
-from diascope.io.outfolder import output_errors
+from diascope.io.outfolder import file_digest, output_errors
 from diascope.io.packed import Limit, PackedStream, packing_of, unpacked_head
 from diascope.io.reader import HEAD_BYTES, Context, FoundFile, Unpacked, failure_of
 from diascope.io.series import FileFate, FileRecord
@@ -183,7 +183,8 @@ class _Intake:
         if failure is None and target is not None:
             # As old as its archive: unpacked a second time it is the same file.
             os.utime(target, ns=(self._file.mtime_ns, self._file.mtime_ns))
-            self._files.append(dataclasses.replace(found, path=target, size_bytes=target.stat().st_size))
+            size_bytes, sha256 = target.stat().st_size, file_digest(target)
+            self._files.append(dataclasses.replace(found, path=target, size_bytes=size_bytes, sha256=sha256))
         else:
             self._records.append(self._context.record(found, "refused", failure))
 

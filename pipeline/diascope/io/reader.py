@@ -93,6 +93,7 @@ class FoundFile:
         size_bytes: On disk.
         mtime_ns: Last change.
         origin: What a table says of it, if there is one.
+        sha256: Of its bytes, where somebody has read them all: an archive that was taken apart.
     """
 
     path: Path
@@ -100,6 +101,7 @@ class FoundFile:
     size_bytes: int
     mtime_ns: int
     origin: Origin | None = None
+    sha256: str = ""
 
 
 class HeaderCache(Protocol):
@@ -139,6 +141,7 @@ class Context:
             reason=failure.reason if failure else "",
             cure=failure.cure if failure else "",
             size_bytes=file.size_bytes,
+            sha256=file.sha256,
         )
 
     def released(self, file: FoundFile) -> Release | None:
