@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from diascope import __version__
-from diascope.cli import audit, demo, evaluate, identity, ingest, manifest, models, run, sync, train
+from diascope.cli import audit, demo, evaluate, identity, ingest, manifest, models, run, sync, train, view
 from diascope.cli.errors import error_text
 from diascope.errors import PipelineError
 from diascope.log import start_logging
@@ -55,6 +55,7 @@ app.command("pseudonymise")(identity.pseudonymise)
 app.command("evaluate")(evaluate.evaluate)
 app.command("audit")(audit.audit)
 app.command("train")(train.train)
+app.command("view")(view.view)
 app.command("sync")(sync.sync)
 app.add_typer(models.app, name="models")
 

@@ -1,0 +1,1 @@
+"""A web app over finished results: worklist, images with overlays, verdicts. It never runs a model."""

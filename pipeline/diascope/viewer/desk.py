@@ -1,0 +1,65 @@
+"""What the handlers share: the folders, the index, the sessions, the scratch folder."""
+
+import threading
+from dataclasses import dataclass
+from typing import cast
+
+from starlette.requests import Request
+
+from diascope.viewer.answers import Problem
+from diascope.viewer.index import CaseIndex
+from diascope.viewer.outs import ServedOut
+from diascope.viewer.sessions import Session, Sessions
+from diascope.viewer.settings import ViewSettings
+from diascope.viewer.voxels import Scratch
+
+
+@dataclass(frozen=True, slots=True)
+class Desk:
+    """One server.
+
+    Attributes:
+        settings: How it was started.
+        token: Opens a session where there are no users.
+        sessions: Who is signed in.
+        index: All cases.
+        scratch: Derived files.
+        closing: Set when the server ends.
+    """
+
+    settings: ViewSettings
+    token: str
+    sessions: Sessions
+    index: CaseIndex
+    scratch: Scratch
+    closing: threading.Event
+
+    def out(self, request: Request) -> ServedOut:
+        """Find the output folder that an address names.
+
+        Raises:
+            Problem: There is none of that name.
+        """
+        out = self.index.outs.get(request.path_params["out"])
+        if out is None:
+            raise Problem("no_such_case", "there is no output folder of this name", "go back to the worklist")
+        return out
+
+
+def session_of(request: Request) -> Session:
+    """Give the session of a request that passed the guard."""
+    return cast("Session", request.state.session)
+
+
+def named(request: Request) -> Session:
+    """Give the session of a reader who may judge.
+
+    Raises:
+        Problem: The reader has no name yet, or may only look.
+    """
+    session = session_of(request)
+    if session.role != "reviewer":
+        raise Problem("forbidden", "your role is reader: you may look, not judge", "ask for the role reviewer")
+    if not session.reviewer:
+        raise Problem("needs_name", "a verdict needs its reader's name", "give your name first")
+    return session

@@ -1,0 +1,319 @@
+"""What is known of every case of every output folder, in a table that filters within milliseconds.
+
+The table is in memory: it is made of cases.csv, and of the reports that a run which is
+still going has written since; what stands only in a report (modality, labels) is filled
+in behind. Nothing is written to the output folders.
+"""
+
+import csv
+import hashlib
+import io
+import json
+import os
+import sqlite3
+import threading
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from diascope.viewer.outs import ServedOut
+from diascope.viewer.queue import Place, Standing, places
+
+_SCHEMA = """
+CREATE TABLE cases (
+  out_id TEXT NOT NULL, case_id TEXT NOT NULL, status TEXT NOT NULL, seconds REAL,
+  confidence REAL, confidence_kind TEXT NOT NULL, review_first INTEGER NOT NULL, error_code TEXT NOT NULL,
+  reason TEXT NOT NULL, n_findings INTEGER, place REAL NOT NULL, is_sample INTEGER NOT NULL, probability REAL,
+  urgent INTEGER NOT NULL DEFAULT 0, claimed_by TEXT NOT NULL DEFAULT '', assigned_to TEXT NOT NULL DEFAULT '',
+  is_read INTEGER NOT NULL DEFAULT 0, modality TEXT NOT NULL DEFAULT '', sex TEXT NOT NULL DEFAULT '',
+  age_years TEXT NOT NULL DEFAULT '', labels TEXT NOT NULL DEFAULT '[]', reasons TEXT NOT NULL DEFAULT '[]',
+  patient_key TEXT NOT NULL DEFAULT '', days INTEGER, digest TEXT NOT NULL DEFAULT '', mtime INTEGER NOT NULL DEFAULT 0,
+  PRIMARY KEY (out_id, case_id)
+);
+CREATE INDEX by_place ON cases (place, case_id);
+CREATE INDEX by_patient ON cases (patient_key) WHERE patient_key != '';
+CREATE INDEX unread ON cases (out_id, case_id) WHERE is_read = 0;
+CREATE TABLE states (
+  out_id TEXT NOT NULL, case_id TEXT NOT NULL, reviewer TEXT NOT NULL, verdict TEXT NOT NULL, digest TEXT NOT NULL,
+  PRIMARY KEY (out_id, case_id, reviewer)
+) WITHOUT ROWID;
+CREATE TABLE files (
+  out_id TEXT NOT NULL, file_id TEXT NOT NULL, kind TEXT NOT NULL, code TEXT NOT NULL, reason TEXT NOT NULL,
+  cure TEXT NOT NULL, PRIMARY KEY (out_id, file_id)
+) WITHOUT ROWID;
+"""
+
+_COLUMNS = ("status", "seconds", "confidence", "confidence_kind", "review_first", "error_code", "reason", "n_findings")
+Row = tuple[object, ...]
+
+# How many reports are read before the next request may come in between.
+_BATCH = 200
+
+# How often a folder is looked at for what a run has written since.
+REFRESH_SECONDS = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class CaseFacts:
+    """What the index takes from a report.
+
+    Attributes:
+        modality: Of the first image that has one.
+        sex: Of the patient.
+        age_years: Of the patient.
+        labels: Of findings, else of what was drawn.
+        reasons: Why it should be looked at early.
+        patient_key: Keyed id of the patient.
+        days: Since the patient's first study.
+        digest: SHA-256 of case.json.
+    """
+
+    modality: str
+    sex: str
+    age_years: str
+    labels: tuple[str, ...]
+    reasons: tuple[str, ...]
+    patient_key: str
+    days: int | None
+    digest: str
+
+
+class CaseIndex:
+    """The table of all cases; safe to use from several threads."""
+
+    def __init__(self, outs: Sequence[ServedOut], sample_part: float, sample_seed: int) -> None:
+        """Take in what the folders hold; what stands only in reports comes with `fill`."""
+        self.outs = {out.out_id: out for out in outs}
+        self._sampling = (sample_part, sample_seed)
+        self._guard = threading.RLock()
+        self._db = sqlite3.connect(":memory:", check_same_thread=False)
+        self._db.row_factory = sqlite3.Row
+        self._db.executescript(_SCHEMA)
+        self._stamps: dict[str, tuple[int, ...]] = {}
+        self._looked = 0.0
+        self.version = 0
+        self.refresh(force=True)
+
+    def query(self, sql: str, values: Sequence[object] = ()) -> list[sqlite3.Row]:
+        """Ask the table."""
+        with self._guard:
+            return self._db.execute(sql, values).fetchall()
+
+    def change(self, sql: str, values: Sequence[object] = ()) -> None:
+        """Change the table; whoever polls learns that something changed."""
+        with self._guard:
+            self._db.execute(sql, values)
+            self.version += 1
+
+    def load_states(self, rows: Iterable[tuple[str, str, str, str, str]]) -> None:
+        """Take in what readers said: out_id, case_id, reviewer, verdict, digest."""
+        with self._guard:
+            self._db.executemany("INSERT OR REPLACE INTO states VALUES (?, ?, ?, ?, ?)", rows)
+            self.version += 1
+
+    def refresh(self, *, force: bool = False) -> None:
+        """Look for what a run has written since; at most every two seconds."""
+        with self._guard:
+            if not force and time.monotonic() - self._looked < REFRESH_SECONDS:
+                return
+            self._looked = time.monotonic()
+            changed = False
+            for out in self.outs.values():
+                stamp = _stamp(out)
+                if self._stamps.get(out.out_id) != stamp:
+                    self._stamps[out.out_id] = stamp
+                    self._take_in(out)
+                    changed = True
+            if changed:
+                self._arrange()
+                self.version += 1
+
+    def fill(self, seconds: float = float("inf")) -> int:
+        """Read reports that were not read yet, those with verdicts first; say how many are left."""
+        until = time.monotonic() + seconds
+        while time.monotonic() < until:
+            rows = self.query(
+                "SELECT out_id, case_id FROM cases WHERE is_read = 0 ORDER BY EXISTS (SELECT 1 FROM states"
+                " WHERE states.out_id = cases.out_id AND states.case_id = cases.case_id) DESC LIMIT ?",
+                (_BATCH,),
+            )
+            if not rows:
+                return 0
+            facts = [
+                (read_facts(self.outs[row["out_id"]].folder.case(row["case_id"]) / "case.json"), *row) for row in rows
+            ]
+            with self._guard:
+                for found, out_id, case_id in facts:
+                    self._note(out_id, case_id, found)
+                self.version += 1
+        return int(self.query("SELECT count(*) FROM cases WHERE is_read = 0")[0][0])
+
+    def read_now(self, out_id: str, case_id: str) -> None:
+        """Read the report of one case now: it may have been done again a moment ago."""
+        found = read_facts(self.outs[out_id].folder.case(case_id) / "case.json")
+        with self._guard:
+            self._note(out_id, case_id, found)
+
+    def _note(self, out_id: str, case_id: str, found: CaseFacts | None) -> None:
+        if found is None:  # half-written, or gone: it stays in the list with what cases.csv says
+            self._db.execute("UPDATE cases SET is_read = 1 WHERE out_id = ? AND case_id = ?", (out_id, case_id))
+            return
+        self._db.execute(
+            "UPDATE cases SET is_read = 1, modality = ?, sex = ?, age_years = ?, labels = ?, reasons = ?,"
+            " patient_key = ?, days = ?, digest = ? WHERE out_id = ? AND case_id = ?",
+            (
+                found.modality,
+                found.sex,
+                found.age_years,
+                json.dumps(found.labels),
+                json.dumps(found.reasons),
+                found.patient_key,
+                found.days,
+                found.digest,
+                out_id,
+                case_id,
+            ),
+        )
+
+    def _take_in(self, out: ServedOut) -> None:
+        listed = _read_csv(out.folder.cases_csv)
+        rows = {row["case_id"]: _row_of_table(row) for row in listed if row.get("case_id")}
+        there = _case_folders(out.folder.cases)
+        known = {
+            row["case_id"]: row["mtime"]
+            for row in self._db.execute("SELECT case_id, mtime FROM cases WHERE out_id = ?", (out.out_id,))
+        }
+        for case_id, mtime in there.items():
+            # Written after the table: what the run has done since is told by the report itself.
+            if case_id not in rows and known.get(case_id) != mtime:
+                rows[case_id] = _row_of_report(out.folder.case(case_id) / "case.json")
+        columns = ("out_id", "case_id", "mtime", *_COLUMNS)
+        self._db.executemany(
+            f"INSERT INTO cases ({', '.join(columns)}, place, is_sample) VALUES ({', '.join('?' * len(columns))}, 0, 0)"  # noqa: S608
+            " ON CONFLICT (out_id, case_id) DO UPDATE SET"
+            " is_read = CASE WHEN mtime = excluded.mtime THEN is_read ELSE 0 END, "
+            + ", ".join(f"{name} = excluded.{name}" for name in ("mtime", *_COLUMNS)),
+            ((out.out_id, case_id, there.get(case_id, 0), *row) for case_id, row in rows.items()),
+        )
+        files = _read_csv(out.folder.rejects_csv)
+        self._db.execute("DELETE FROM files WHERE out_id = ?", (out.out_id,))
+        self._db.executemany(
+            "INSERT OR IGNORE INTO files VALUES (?, ?, ?, ?, ?, ?)",
+            [
+                (out.out_id, *(row.get(name, "") for name in ("file_id", "kind", "code", "reason", "cure")))
+                for row in files
+                if row.get("kind") in {"refused", "failed"}
+            ],
+        )
+
+    def _arrange(self) -> None:
+        """Give every case that is done its place in the queue."""
+        for out_id in self.outs:
+            rows = self._db.execute(
+                "SELECT case_id, confidence, review_first FROM cases WHERE out_id = ? AND status = 'done'", (out_id,)
+            )
+            found = places([Standing(row[0], row[1], bool(row[2])) for row in rows], *self._sampling)
+            self._db.executemany(
+                "UPDATE cases SET place = ?, is_sample = ?, probability = ? WHERE out_id = ? AND case_id = ?",
+                ((place.at, place.is_sample, place.probability, out_id, case_id) for case_id, place in found.items()),
+            )
+
+    def place_of(self, out_id: str, case_id: str) -> Place | None:
+        """Tell how a case came into the queue; None where there is no such case."""
+        rows = self.query(
+            "SELECT place, is_sample, probability FROM cases WHERE out_id = ? AND case_id = ?", (out_id, case_id)
+        )
+        return Place(rows[0][0], bool(rows[0][1]), rows[0][2]) if rows else None
+
+
+def read_facts(file: Path) -> CaseFacts | None:
+    """Take what the worklist needs from a report, without checking the rest; None where it cannot be read."""
+    try:
+        data = file.read_bytes()
+        report = json.loads(data)
+        images = [image["facts"] for image in report["images"]]
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+    def first(name: str) -> Any:
+        return next((facts[name] for facts in images if facts.get(name) is not None), None)
+
+    findings = report.get("findings") or ()
+    drawn = report.get("segmentations") or ()
+    labels = [one["label"] for one in findings] or [label["name"] for one in drawn for label in one["labels"]]
+    return CaseFacts(
+        modality=first("modality") or "",
+        sex=first("sex") or "",
+        age_years=first("age_years") or "",
+        labels=tuple(dict.fromkeys(labels)),
+        reasons=tuple(report.get("review_reasons") or ()),
+        patient_key=first("patient_key") or "",
+        days=first("days_since_first"),
+        digest=hashlib.sha256(data).hexdigest(),
+    )
+
+
+def _stamp(out: ServedOut) -> tuple[int, ...]:
+    found = []
+    for path in (out.folder.cases_csv, out.folder.rejects_csv, out.folder.cases):
+        try:
+            found.append(path.stat().st_mtime_ns)
+        except OSError:
+            found.append(0)
+    return tuple(found)
+
+
+def _case_folders(cases: Path) -> dict[str, int]:
+    try:
+        with os.scandir(cases) as entries:
+            return {one.name: one.stat().st_mtime_ns for one in entries if one.name[0] != "." and one.is_dir()}
+    except OSError:
+        return {}
+
+
+def _read_csv(file: Path) -> list[dict[str, str]]:
+    try:
+        return list(csv.DictReader(io.StringIO(file.read_text(encoding="utf-8"), newline="")))
+    except (OSError, UnicodeDecodeError, csv.Error):
+        return []
+
+
+def _row_of_table(row: Mapping[str, str]) -> Row:
+    return (
+        row.get("status", ""),
+        _number(row.get("seconds")),
+        _number(row.get("confidence")),
+        row.get("confidence_kind") or "none",
+        int(row.get("review_first") == "true"),
+        row.get("code") or "",
+        row.get("reason") or "",
+        _number(row.get("findings")),
+    )
+
+
+def _row_of_report(file: Path) -> Row:
+    try:
+        report = json.loads(file.read_bytes())
+        failure = report.get("failure") or {}
+        findings = report.get("findings")
+        return (
+            str(report["status"]),
+            None,
+            report.get("confidence"),
+            report.get("confidence_kind") or "none",
+            int(bool(report.get("review_first"))),
+            failure.get("code", ""),
+            failure.get("reason", ""),
+            None if findings is None else len(findings),
+        )
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return ("failed", None, None, "none", 0, "bad_report", "case.json is missing or was cut short", None)
+
+
+def _number(text: str | None) -> float | None:
+    try:
+        return float(text) if text else None
+    except ValueError:
+        return None
