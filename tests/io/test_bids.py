@@ -74,13 +74,13 @@ def test_derivatives_sources_and_masks_are_skipped_by_rule(tmp_path: Path) -> No
             "sourcedata/sub-01/IM1",
             "sub-01/anat/sub-01_label-tumour_mask.nii.gz",
             "sub-01/anat/sub-01_T1w.nii.gz",
-            "sub-01/anat/sub-01_T1w.json",
+            "README",
         )
     )
 
     assert [failure.code for _, _, failure in files.decided] == ["bids_derivative", "bids_source", "mask"]
     assert {fate for _, fate, _ in files.decided} == {"skipped"}
-    assert [file.path.name for file in files.files] == ["sub-01_T1w.nii.gz", "sub-01_T1w.json"]
+    assert [file.path.name for file in files.files] == ["sub-01_T1w.nii.gz", "README"]
 
 
 def test_files_elsewhere_pass_unchanged(tmp_path: Path) -> None:

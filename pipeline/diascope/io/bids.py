@@ -1,4 +1,4 @@
-"""BIDS folders: subject and session make the case, participants.tsv gives the groups.
+"""BIDS folders: subject and session make the case, participants.tsv gives the groups, json files the acquisition.
 
 A folder counts as BIDS by its `dataset_description.json` (BIDS 1.10, "Agnostic files").
 Its derivatives and source data are not read along with it: they show the same patients
@@ -16,6 +16,7 @@ from diascope.errors import InputError
 from diascope.findings import Failure
 from diascope.io.reader import FoundFile, Origin
 from diascope.io.series import FileFate
+from diascope.io.sidecars import Sidecars, Told, is_sidecar_name
 from diascope.io.tables import identifying_columns, read_table
 
 _SUBJECT = re.compile(r"sub-[0-9A-Za-z]+")
@@ -33,6 +34,8 @@ _PARTICIPANTS = "participants.tsv"
 _BROKEN_TABLE = Failure(
     "bad_table", "participants.tsv is no table with a column participant_id: no groups are known", "correct the table"
 )
+_SIDECAR = Failure("sidecar", "acquisition facts of images; they were taken from it", "")
+_BROKEN_SIDECAR = Failure("bad_sidecar", "no json object: its facts of images are not known", "correct it")
 _MASK = Failure("mask", "a label map, not an image", "")
 
 
@@ -51,18 +54,18 @@ class BidsFiles:
 
 def with_bids_origins(files: Sequence[FoundFile]) -> BidsFiles:
     """Fill in the origin of files in BIDS folders; others pass unchanged."""
-    roots = _Roots()
+    roots, sidecars = _Roots(), Sidecars()
     kept: list[FoundFile] = []
     decided: list[tuple[FoundFile, FileFate, Failure]] = []
     for file in files:
         place = None if file.origin else roots.place_of(file)
-        failure = place.decides(file) if place else None
-        if place and place.is_broken_table:
-            decided.append((file, "failed", _BROKEN_TABLE))
-        elif failure:
-            decided.append((file, "skipped", failure))
+        fate = place.decides(file, sidecars) if place else None
+        if fate is not None:
+            decided.append((file, *fate))
         elif place and place.subject:
-            kept.append(dataclasses.replace(file, origin=place.origin(file)))
+            kept.append(dataclasses.replace(file, origin=place.origin(file, sidecars)))
+        elif place is None and file.origin is None and (told := _told_beside(file, sidecars)) is not None:
+            kept.append(dataclasses.replace(file, origin=_lone_origin(file, told)))
         else:
             kept.append(file)
     return BidsFiles(tuple(kept), tuple(decided))
@@ -103,21 +106,24 @@ class _Place:
         found = _SUFFIX.search(self.parts[-1])
         return found[1] if found else ""
 
-    @property
-    def is_broken_table(self) -> bool:
-        return self.dataset.participants is None and self.parts == (_PARTICIPANTS,)
-
-    def decides(self, file: FoundFile) -> Failure | None:
-        if not file.path.name.lower().endswith(_IMAGE) and "sourcedata" not in self.parts:
-            return None
-        if "derivatives" in self.parts:
-            return _DERIVATIVE
+    def decides(self, file: FoundFile, sidecars: Sidecars) -> tuple[FileFate, Failure] | None:
+        """Say what becomes of a file without opening it as an image; None leaves that to the readers."""
+        if self.dataset.participants is None and self.parts == (_PARTICIPANTS,):
+            return "failed", _BROKEN_TABLE
         if "sourcedata" in self.parts:
-            return _SOURCE
-        return _MASK if self.suffix.lower() in _MASKS else None
+            return "skipped", _SOURCE
+        is_derived = "derivatives" in self.parts
+        if is_sidecar_name(file.path.name) and not is_derived:
+            return ("failed", _BROKEN_SIDECAR) if sidecars.read(file.path) is None else ("skipped", _SIDECAR)
+        if not file.path.name.lower().endswith(_IMAGE):
+            return None
+        if is_derived:
+            return "skipped", _DERIVATIVE
+        return ("skipped", _MASK) if self.suffix.lower() in _MASKS else None
 
-    def origin(self, file: FoundFile) -> Origin:
-        facts = dict((self.dataset.participants or {}).get(self.subject, {}))
+    def origin(self, file: FoundFile, sidecars: Sidecars) -> Origin:
+        told = sidecars.in_dataset(self.dataset.root, file.path)
+        facts = {**(self.dataset.participants or {}).get(self.subject, {}), **told.facts}
         modality = next((_MODALITIES[part] for part in self.parts if part in _MODALITIES), "")
         facts |= {"bids_suffix": self.suffix} | ({"modality": modality} if modality else {})
         # An archive is unpacked in another place every time: its own name counts.
@@ -127,6 +133,7 @@ class _Place:
             case="/".join(part for part in (root, self.subject, self.session) if part),
             patient=f"{self.dataset.name}/{self.subject}",
             facts=tuple(sorted(facts.items())),
+            selection=tuple(sorted(told.selection.items())),
         )
 
 
@@ -144,6 +151,15 @@ class _Roots:
                 self.known[folder] = _dataset(folder)
             found = self.known[folder] or found
         return _Place(found, file.path.relative_to(found.root).parts) if found else None
+
+
+def _told_beside(file: FoundFile, sidecars: Sidecars) -> Told | None:
+    return sidecars.beside(file.path) if file.path.name.lower().endswith(_IMAGE) else None
+
+
+def _lone_origin(file: FoundFile, told: Told) -> Origin:
+    """Say what the json file of dcm2niix says; the case stays the file itself."""
+    return Origin(file.shown, facts=tuple(sorted(told.facts.items())), selection=tuple(sorted(told.selection.items())))
 
 
 def _dataset(folder: Path) -> _Dataset | None:

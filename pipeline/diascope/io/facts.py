@@ -1,6 +1,7 @@
 """Spell facts the same way whatever source they come from."""
 
 import dataclasses
+import math
 import re
 from typing import Literal
 
@@ -16,6 +17,12 @@ OLDEST_TOLD_YEARS = 90
 
 # The tilt at which a plane is no longer called axial, coronal or sagittal.
 OBLIQUE_FROM_DEG = 30.0
+
+# Facts that a table may state by their own names, unit included.
+_NUMBERS = (
+    "field_strength_t", "kvp", "slice_thickness_mm", "repetition_time_ms", "echo_time_ms", "inversion_time_ms",
+    "flip_angle_deg", "b_value_s_per_mm2",
+)  # fmt: skip
 
 _YEARS_PER = {"D": 1 / 365.25, "W": 7 / 365.25, "M": 1 / 12, "Y": 1.0}
 _AGE = re.compile(r"\s*(\d{1,4}(?:\.\d+)?)\s*([DWMY]?)", re.IGNORECASE)
@@ -69,6 +76,15 @@ def manufacturer_of(text: str) -> str | None:
     return word or None
 
 
+def number_of(text: str) -> float | None:
+    """Read a number that is one: no infinity, nothing behind it."""
+    try:
+        number = float(text)
+    except ValueError:
+        return None
+    return number if math.isfinite(number) else None
+
+
 def plane_of(space: Space | None) -> Literal["axial", "coronal", "sagittal", "oblique"] | None:
     """Name the plane of the slices: along k, or the thickest axis where that stands out."""
     if not isinstance(space, Grid):
@@ -95,12 +111,27 @@ def with_origin(facts: ImageFacts, origin: Origin | None, key: IdentityKey) -> I
         ("manufacturer", ("manufacturer",), manufacturer_of),
         ("modality", ("modality",), str.upper),
         ("view", ("view",), str.upper),
+        ("body_part", ("body_part",), str.upper),
+        ("scanner_model", ("scanner_model",), str),
+        ("kernel", ("kernel",), str),
+        ("contrast", ("contrast",), _yes_or_no),
+        ("image_type", ("image_type",), _values),
+        ("site_key", ("institution",), key.site_key),
+        *((name, (name,), number_of) for name in _NUMBERS),
     ):
         for name in names:
             if name in table and (value := read(table.pop(name))) is not None:
                 changes.setdefault(field, value)
     changes["extra"] = (*facts.extra, *sorted(table.items()))
     return dataclasses.replace(facts, **changes)  # type: ignore[arg-type]  # the names above are fields
+
+
+def _yes_or_no(text: str) -> bool | None:
+    return {"yes": True, "true": True, "1": True, "no": False, "false": False, "0": False}.get(text.strip().lower())
+
+
+def _values(text: str) -> tuple[str, ...] | None:
+    return tuple(part.strip().upper() for part in text.split("\\") if part.strip()) or None
 
 
 def _is_stacked_along_k(space: Grid) -> bool:

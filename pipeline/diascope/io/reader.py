@@ -76,11 +76,13 @@ class Origin:
         case: What makes the case: it takes the place of the study's UID.
         patient: The record number or subject; empty where the table has none.
         facts: Groups for the audit and the like, by column.
+        selection: Texts that rules may look at and no result may show, by lower-case name.
     """
 
     case: str
     patient: str = ""
     facts: tuple[tuple[str, str], ...] = ()
+    selection: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

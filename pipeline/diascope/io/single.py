@@ -109,6 +109,6 @@ def _series(
         space=found.space,
         volumes=found.volumes,
         axis=found.axis,
-        selection={"file_name": Path(file.shown).name},
+        selection={**dict(file.origin.selection if file.origin else ()), "file_name": Path(file.shown).name},
         notes=found.notes,
     )
