@@ -26,15 +26,15 @@ from scipy import ndimage
 from diascope.bundles.find import BundleInfo, find_bundle
 from diascope.bundles.network import NetworkInput, OpenNetwork, open_network, prepare_input
 from diascope.errors import ConfigError
+from diascope.evaluation.localisation import Localisation, localisation
 from diascope.explain.checks import check, verdict
 from diascope.explain.heatmap import Explained, explain
-from diascope.explain.localisation import Localisation, localisation
 from diascope.explain.reference import locked_reference
 from diascope.explain.request import ExplainRequest
 from diascope.explain.settings import CheckSettings, MethodBudget
-from diascope.explain.upsampling import map_on_grid
 from diascope.findings import ImageFacts
 from diascope.geometry import Grid
+from diascope.imaging.upsampling import map_on_grid
 from diascope.tasks.inference import run_network
 from diascope.volume import Volume
 

@@ -11,7 +11,8 @@ from skimage.measure import regionprops
 from diascope.errors import GridMismatch
 from diascope.findings import Finding, ImageFacts, Label
 from diascope.geometry import Grid, IndexGrid, PixelGrid, Space
-from diascope.imaging.preview import BACKGROUND, LETTER, MARGIN_PX, PANEL_PX, _font, draw_preview, encode_png
+from diascope.imaging.page import BACKGROUND, LETTER, MARGIN_PX, PANEL_PX, font
+from diascope.imaging.preview import draw_preview, encode_png
 from diascope.volume import Mask, Volume
 
 GREEN = Label(1, "white_matter", "#00ff00")
@@ -57,7 +58,7 @@ def colour_places(picture: NDArray[np.uint8], colour: tuple[int, int, int]) -> N
 def glyph(letter: str) -> NDArray[np.bool_]:
     """(rows, columns) where a letter of the preview is full of its colour, drawn by the preview itself elsewhere."""
     page = Image.new("L", (40, 40))
-    ImageDraw.Draw(page).text((20, 20), letter, 255, _font(20, "-Bold"), "mm")
+    ImageDraw.Draw(page).text((20, 20), letter, 255, font(20, "-Bold"), "mm")
     lit = np.asarray(page) == 255
     rows, columns = np.flatnonzero(lit.any(1)), np.flatnonzero(lit.any(0))
     return lit[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]

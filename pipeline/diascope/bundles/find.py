@@ -26,6 +26,21 @@ LOCK = "bundles.lock"
 _FALLBACK_COLOUR = "#e6a817"
 
 
+class ExplainWish(BaseModel):
+    """How a bundle wants its answers explained; a run's own settings win."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+    method: str | None = None
+    """Name of the attribution method."""
+
+    layer: str | None = None
+    """For methods that look at one."""
+
+    targets: tuple[str, ...] = ()
+    """Labels of a segmentation whose heatmap means something: a lesion, not the whole anatomy."""
+
+
 class DiascopeBlock(BaseModel):
     """The `diascope` block of a bundle's metadata.json."""
 
@@ -64,6 +79,9 @@ class DiascopeBlock(BaseModel):
 
     modality: tuple[str, ...] = ()
     """DICOM modalities the network was made for."""
+
+    explain: ExplainWish = ExplainWish()
+    """What a run explains without being asked, and how."""
 
 
 @dataclass(frozen=True, slots=True)

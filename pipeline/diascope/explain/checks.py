@@ -11,6 +11,7 @@ were not asked is `unchecked`.
 """
 
 import hashlib
+import math
 from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
@@ -24,10 +25,10 @@ from diascope.explain.randomisation import mean_interval, picture_similarity, ra
 from diascope.explain.reference import NetworkReference, network_checks
 from diascope.explain.request import RawMap
 from diascope.explain.settings import CheckSettings
-from diascope.explain.upsampling import map_on_grid
 from diascope.explain.windows import covered
 from diascope.findings import Check, HeatmapRecord, Trust
 from diascope.geometry import Shape
+from diascope.imaging.upsampling import map_on_grid
 
 QUESTIONS: Mapping[str, tuple[str, ...]] = {
     "it depends on what the network has learnt": ("depends_on_weights",),
@@ -113,13 +114,19 @@ def heatmap_record(raw: RawMap, checks: Sequence[Check], *, bundle: str, image_i
 
 
 def choose_checked(case_ids: Sequence[str], settings: CheckSettings) -> frozenset[str]:
-    """Draw the cases of a batch that are asked the dear questions; the same ones in whatever order they come."""
+    """Draw the cases of a batch that are asked the dear questions; the same ones in whatever order they come.
+
+    Cases that the settings name are asked besides.
+    """
 
     def ticket(case_id: str) -> str:
         return hashlib.sha256(f"{settings.seed}/{case_id}".encode()).hexdigest()
 
-    drawn = sorted(set(case_ids), key=ticket) if settings.enabled else []
-    return frozenset(drawn[: settings.sample])
+    if not settings.enabled:
+        return frozenset()
+    every = sorted(set(case_ids), key=ticket)
+    count = min(settings.sample, math.ceil(settings.share * len(every)))
+    return frozenset((*every[:count], *set(settings.cases).intersection(every)))
 
 
 def _energy(explained: Explained) -> Iterator[Check]:

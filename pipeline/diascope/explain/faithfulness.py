@@ -22,8 +22,8 @@ from diascope.explain.perturbation import patch_edges
 from diascope.explain.request import RawMap
 from diascope.explain.settings import CheckSettings
 from diascope.explain.subject import Subject, subject_of
-from diascope.explain.upsampling import map_on_grid
 from diascope.explain.windows import Windows
+from diascope.imaging.upsampling import map_on_grid
 
 # A blob's standard deviation, and how far its centre may stray, in extents of the image.
 BLOB_SIGMA = 1 / 6

@@ -13,6 +13,7 @@ from diascope.errors import ConfigError
 from diascope.explain.settings import MethodBudget
 from diascope.findings import BoxIJK
 from diascope.geometry import Grid, IndexGrid, PixelGrid, Shape, Space
+from diascope.imaging.upsampling import map_on_grid
 from diascope.volume import Heatmap
 
 
@@ -117,19 +118,22 @@ def to_heatmap(raw: RawMap, source: Space) -> Heatmap:
     Args:
         raw: The map.
         source: Of the image that was explained. On a Grid the map's grid is the
-            patient's; elsewhere only the pixel spacing, where known, is kept.
+            patient's; elsewhere its voxels tile the image from edge to edge.
     """
-    shape = _shape(raw.data)
-    step = np.linalg.norm(raw.affine[:3, :3], axis=0)
-    space: Space
     if isinstance(source, Grid):
-        space = Grid(shape, raw.affine)
-    elif isinstance(source, PixelGrid):
+        return Heatmap(raw.data, Grid(_shape(raw.data), raw.affine), raw.target, raw.method)
+    # Without a frame there is nowhere to say where a map begins: it must tile the image, edge to edge.
+    wanted_voxels = np.abs(raw.affine[:3, :3]).sum(axis=1)
+    cells = [max(1, round(n / step)) for n, step in zip(source.shape, wanted_voxels, strict=True)]
+    steps = np.array(source.shape) / cells
+    tiles = np.diag([*steps, 1.0])
+    tiles[:3, 3] = (steps - 1) / 2
+    data = map_on_grid(raw.data, raw.affine, (cells[0], cells[1], cells[2]), tiles)
+    space: Space = IndexGrid(_shape(data))
+    if isinstance(source, PixelGrid):
         i_mm, j_mm = source.spacing_mm
-        space = PixelGrid(shape, (i_mm * float(step[0]), j_mm * float(step[1])), source.measured_at)
-    else:
-        space = IndexGrid(shape)
-    return Heatmap(raw.data, space, raw.target, raw.method)
+        space = PixelGrid(_shape(data), (i_mm * float(steps[0]), j_mm * float(steps[1])), source.measured_at)
+    return Heatmap(data, space, raw.target, raw.method)
 
 
 def near_names(name: str, known: Iterable[str]) -> str:

@@ -52,7 +52,13 @@ class CheckSettings(Settings):
     """Ask the dear questions (weights, faithfulness) at all."""
 
     sample: Annotated[int, Field(ge=0)] = 10
-    """Cases of a batch that are asked them; the others are `unchecked`."""
+    """Cases of a batch that are asked them at most; the others are `unchecked`."""
+
+    share: Annotated[float, Field(ge=0, le=1)] = 0.1
+    """Part of a batch that is asked them, rounded up: small batches do not spend most of their time on it."""
+
+    cases: tuple[str, ...] = ()
+    """Cases by their case_id that are asked them besides: the rest of a finished batch stays as it is."""
 
     seed: int = 0
     """Of the sample and of everything random in the questions."""
@@ -85,11 +91,18 @@ class CheckSettings(Settings):
 class ExplainSettings(Settings):
     """Which heatmaps are made, and how they are checked."""
 
-    method: MethodName = "grad_cam"
-    """How."""
+    method: MethodName | None = None
+    """How; None: as the bundle prefers, else grad_cam."""
 
     targets: tuple[str, ...] = ()
-    """Labels or classes. None named: the class that a classifier chose; no label of a segmentation."""
+    """Labels or classes. None of a network's named: what its bundle names, else the class that a classifier chose,
+    the findings of a detector, and nothing of a segmentation."""
+
+    draw_unsupported: bool = False
+    """Previews show maps that failed a question too, marked as such."""
+
+    part: Literal["label", "largest"] = "label"
+    """Of a segmentation: everything that was drawn of a label, or its largest connected piece, as one lesion."""
 
     layer: str | None = None
     """Of the network, for the methods that look at one; None chooses it by the grid it yields."""

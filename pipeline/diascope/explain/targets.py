@@ -1,4 +1,4 @@
-"""Which answers of a network are explained: what the config names, or what a classifier chose."""
+"""Which answers of a network are explained: what the config or the bundle names, or what a classifier chose."""
 
 from collections.abc import Iterable, Iterator
 
@@ -7,32 +7,64 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from diascope.bundles.find import BundleInfo
-from diascope.errors import ConfigError
+from diascope.errors import BundleError, ConfigError
+from diascope.explain.methods import METHODS
 from diascope.explain.request import ExplainRequest, near_names
 from diascope.explain.settings import ExplainSettings
 
+DEFAULT_METHOD = "grad_cam"
+
 
 def check_targets(settings: ExplainSettings, bundles: Iterable[BundleInfo]) -> None:
-    """Refuse a target that no network of the run knows, before anything is run.
+    """Refuse what nobody can explain before anything is run: of the config, and of the bundles' own wishes.
 
     Raises:
         ConfigError: With the names that are near.
+        BundleError: A bundle names a label it does not draw, or a method that there is not.
     """
-    known = [label.name for bundle in bundles for label in bundle.labels]
+    several = tuple(bundles)
+    known = [label.name for bundle in several for label in bundle.labels]
     for name in settings.targets:
         if name not in known:
             raise ConfigError(
                 f"no network of this run has a target {name}", hint=near_names(name, known), code="unknown_target"
             )
+    for bundle in several:
+        wish, labels = bundle.block.explain, [label.name for label in bundle.labels]
+        for name in wish.targets:
+            if name not in labels:
+                reason = f"bundle {bundle.name} wants {name} explained, which it does not draw"
+                raise BundleError(reason, hint=near_names(name, labels))
+        if wish.method is not None and wish.method not in METHODS:
+            raise BundleError(
+                f"bundle {bundle.name} wants the attribution method {wish.method}, which there is not",
+                hint=near_names(wish.method, METHODS),
+            )
+
+
+def is_explained(settings: ExplainSettings, bundle: BundleInfo) -> bool:
+    """Say whether a network's answers are explained: a class and a finding always, of a segmentation what is named.
+
+    A map of every structure of an anatomy would say where the structure lies, which the
+    segmentation says better.
+    """
+    return bundle.block.task != "segment" or bool(named_targets(settings, bundle))
+
+
+def named_targets(settings: ExplainSettings, bundle: BundleInfo) -> tuple[str, ...]:
+    """List a network's labels that the config names; where it names none of them, those that the bundle does."""
+    own = [label.name for label in bundle.labels]
+    return tuple(name for name in settings.targets if name in own) or bundle.block.explain.targets
 
 
 def requests_for(
     settings: ExplainSettings, bundle: BundleInfo, logits: NDArray[np.float32]
 ) -> tuple[ExplainRequest, ...]:
-    """List what is to be explained of one network's output, as the config asks.
+    """List what is to be explained of one network's output.
 
     A label that was named but not drawn is left out: there is nothing to explain. A
-    bundle may name its own method and layer (`explain` in its metadata); the config wins.
+    bundle may name its own method, layer and labels (`explain` in its metadata); the
+    config wins.
 
     Args:
         settings: Of the run.
@@ -65,9 +97,12 @@ def largest_component(drawn: NDArray[np.bool_]) -> NDArray[np.bool_]:
 def _of_labels(settings: ExplainSettings, bundle: BundleInfo, logits: NDArray[np.float32]) -> Iterator[ExplainRequest]:
     drawn = logits.argmax(axis=0)
     method, layer = _how(settings, bundle)
+    wanted = named_targets(settings, bundle)
     for label in bundle.labels:
         region = drawn == label.value
-        if label.name in settings.targets and region.any():
+        if label.name in wanted and region.any():
+            if settings.part == "largest":
+                region = largest_component(region)
             yield ExplainRequest(
                 "segment", label.value, label.name, method, region=region, layer=layer, budget=settings.budget
             )
@@ -78,12 +113,15 @@ def _of_classes(settings: ExplainSettings, bundle: BundleInfo, logits: NDArray[n
     shift = 1 if logits.size == len(bundle.labels) else 0
     method, layer = _how(settings, bundle)
     top = int(logits.argmax()) + shift
-    named = [label for label in bundle.labels if label.name in settings.targets]
+    wanted = named_targets(settings, bundle)
+    named = [label for label in bundle.labels if label.name in wanted]
     for label in named or [label for label in bundle.labels if label.value == top]:
         yield ExplainRequest("classify", label.value - shift, label.name, method, layer=layer, budget=settings.budget)
 
 
 def _how(settings: ExplainSettings, bundle: BundleInfo) -> tuple[str, str | None]:
-    preferred = (bundle.block.model_extra or {}).get("explain", {})
-    method = settings.method if "method" in settings.model_fields_set else preferred.get("method", settings.method)
-    return str(method), settings.layer or preferred.get("layer")
+    wish = bundle.block.explain
+    preferred = wish.method or DEFAULT_METHOD
+    method = settings.method or preferred
+    # A layer that suits the bundle's method need not suit another one.
+    return method, settings.layer or (wish.layer if method == preferred else None)

@@ -47,6 +47,11 @@ class OutFolder:
         return self.root / "measurements.csv"
 
     @property
+    def heatmaps_csv(self) -> Path:
+        """A row per heatmap; not there where nothing was explained."""
+        return self.root / "heatmaps.csv"
+
+    @property
     def rejects_csv(self) -> Path:
         """A row per file that is in no case."""
         return self.root / "rejects.csv"

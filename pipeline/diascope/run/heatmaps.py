@@ -1,8 +1,11 @@
 """Heatmaps of a case: made while the network is there, judged, and kept on their own grids."""
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
 
 from diascope.bundles.find import BundleInfo
 from diascope.bundles.network import NetworkInput, OpenNetwork
@@ -12,11 +15,12 @@ from diascope.explain.heatmap import Explained, explain
 from diascope.explain.reference import locked_reference
 from diascope.explain.request import RawMap, to_heatmap
 from diascope.explain.settings import ExplainSettings
-from diascope.explain.targets import requests_for
-from diascope.findings import Check, HeatmapRecord
+from diascope.explain.targets import is_explained, requests_for
+from diascope.findings import CaseReport, Check, HeatmapRecord
 from diascope.geometry import Space
+from diascope.imaging.heatmap_preview import draw_heatmap
 from diascope.imaging.resample import GridOfLogits
-from diascope.volume import Heatmap
+from diascope.volume import Heatmap, Mask, Volume
 
 log = logging.getLogger(__name__)
 
@@ -49,6 +53,15 @@ class MadeMap:
     image_id: str
     raw: RawMap
     checks: tuple[Check, ...]
+
+
+def heatmap_order(
+    settings: ExplainSettings | None, bundles: Iterable[BundleInfo], *, is_checked: bool
+) -> HeatmapOrder | None:
+    """Say what is to be explained of a case; None where no network of the run has anything to explain."""
+    if settings is None or not any(is_explained(settings, bundle) for bundle in bundles):
+        return None
+    return HeatmapOrder(settings, is_checked)
 
 
 def make_maps(
@@ -97,3 +110,36 @@ def settle_maps(
         record = heatmap_record(made.raw, made.checks, bundle=made.bundle, image_id=made.image_id, file=file)
         records.append(record)
     return files, tuple(records)
+
+
+def draw_maps(
+    order: HeatmapOrder, report: CaseReport, volume: Volume, masks: Mapping[str, Mask], heatmaps: Mapping[str, Heatmap]
+) -> list[NDArray[np.uint8]]:
+    """Draw every heatmap of one image.
+
+    Args:
+        order: What was asked for.
+        report: Of the case.
+        volume: The image.
+        masks: Label maps of the case by file name.
+        heatmaps: Of the case by file name.
+
+    Returns:
+        Pictures, each (rows, columns, 3) uint8, RGB.
+    """
+    labels = {
+        (drawn.bundle, drawn.image_id, label.name): (masks[drawn.file], label)
+        for drawn in report.segmentations or ()
+        for label in drawn.labels
+    }
+    return [
+        draw_heatmap(
+            volume,
+            heatmaps[record.file],
+            record,
+            labels.get((record.bundle, record.image_id, record.target)),
+            draw_unsupported=order.settings.draw_unsupported,
+        )
+        for record in report.heatmaps or ()
+        if record.image_id == volume.image_id
+    ]

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from diascope.config import Settings, settings_hash
-from diascope.explain.settings import ExplainSettings
+from diascope.explain.settings import CheckSettings, ExplainSettings
 from diascope.io.reader import IngestSettings
 from diascope.io.selection import SelectRule
 from diascope.run.tracking_settings import TrackingSettings
@@ -53,8 +53,9 @@ class RunConfig(Settings):
     store_images: bool = True
     """Write each image that was given to a network as NIfTI, for the viewer."""
 
-    explain: ExplainSettings | None = None
-    """Heatmaps of what the networks say, with checks; none where left out. `explain: {targets: [tumour]}`."""
+    explain: ExplainSettings | None = ExplainSettings()
+    """Heatmaps of what the networks say, with checks: of classes, findings and the labels that a bundle or
+    `explain: {targets: [tumour]}` names. `explain: null` makes none."""
 
     ingest: IngestSettings = IngestSettings()
     """How files become images."""
@@ -79,7 +80,15 @@ def results_hash(config: RunConfig) -> str:
         bundles=config.bundles,
         precision=config.precision,
         store_images=config.store_images,
-        explain=config.explain,
+        explain=_as_asked_of_one_case(config.explain),
         ingest=config.ingest,
     )
     return settings_hash(plain)
+
+
+def _as_asked_of_one_case(explain: ExplainSettings | None) -> ExplainSettings | None:
+    # Which cases are asked the dear questions belongs to the batch, and to the key of each case.
+    if explain is None:
+        return None
+    drawn = {name: CheckSettings.model_fields[name].default for name in ("enabled", "sample", "share", "cases")}
+    return explain.model_copy(update={"checks": explain.checks.model_copy(update=drawn)})

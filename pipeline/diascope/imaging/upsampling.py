@@ -11,7 +11,25 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from diascope.geometry import Shape
+from diascope.geometry import Grid, Shape, Space
+from diascope.volume import Heatmap
+
+
+def map_affines(heat: Heatmap, space: Space) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Give the (4, 4) affines of a map and of its image, to one frame.
+
+    On a Grid that is the patient. Elsewhere the map tiles the image, edge to edge.
+
+    Args:
+        heat: The map.
+        space: Of its image.
+    """
+    if isinstance(heat.space, Grid) and isinstance(space, Grid):
+        return heat.space.affine, space.affine
+    steps = np.array(space.shape) / np.array(heat.data.shape)
+    affine = np.diag([*steps, 1.0])
+    affine[:3, 3] = (steps - 1) / 2
+    return affine, np.eye(4)
 
 
 def map_on_grid(

@@ -4,7 +4,7 @@ import SimpleITK as sitk
 import torch
 from torch.nn import functional as nnf
 
-from diascope.explain.upsampling import map_on_grid
+from diascope.imaging.upsampling import map_on_grid
 
 OBLIQUE = np.array([[0.0, -2.9, 0.3, 5], [3.2, 0, 0.4, -7], [0.2, 0.3, 5.1, 11], [0, 0, 0, 1]])
 
