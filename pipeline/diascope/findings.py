@@ -113,6 +113,7 @@ class ImageRecord:
         stored: File below the case folder that holds the image as the reviewer sees it.
         display_window: (centre, width) to show it with.
         is_inverted: Low numbers are bright (MONOCHROME1).
+        interpolated_slices: Slices that no file holds: computed from their neighbours, because gaps were allowed.
     """
 
     image_id: str
@@ -129,6 +130,7 @@ class ImageRecord:
     stored: str | None = None
     display_window: tuple[float, float] | None = None
     is_inverted: bool = False
+    interpolated_slices: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,8 @@
 """What a report says of its images, and what a reader should doubt."""
 
-from diascope.findings import CaseReport, Label, Measurement, Segmentation
+from dataclasses import replace
+
+from diascope.findings import BundleStamp, CaseReport, ImageFacts, ImageRecord, Label, Measurement, Segmentation
 from diascope.run.image_record import doubts
 
 
@@ -32,3 +34,19 @@ def test_what_touches_the_border_is_cut_off() -> None:
 
 def test_nothing_special_is_no_doubt() -> None:
     assert doubts(report({"cortex": 5.0}), {"brain": ("cortex",)}) == ()
+
+
+def test_slices_that_nobody_scanned_are_a_doubt_where_a_network_saw_them() -> None:
+    filled = ImageRecord("img-1", ImageFacts(), shape=(5, 7, 11), interpolated_slices=2, chosen_for=("brain",))
+    run = replace(report({}), images=(filled,), bundles=(BundleStamp("brain", "1", "0" * 64, "MIT", False),))
+
+    assert doubts(run, {}) == ("img-1: 2 of 11 slices were interpolated between their neighbours",)
+    assert doubts(replace(run, images=(replace(filled, chosen_for=()),)), {}) == ()
+
+
+def test_a_conversion_tells_them_of_every_image() -> None:
+    filled = ImageRecord("img-1", ImageFacts(), interpolated_slices=2)
+
+    (reason,) = doubts(CaseReport("case-1", "done", images=(filled,)), {})
+
+    assert reason == "img-1: 2 slices were interpolated between their neighbours"

@@ -28,6 +28,7 @@ class Series:
         selection: Header facts that rules may use and no result may show
             (series description, protocol name), by lower-case name.
         notes: What a reader should know about how it was put together.
+        interpolated_slices: Slices of each volume that no file holds: computed from their neighbours.
         details: What the reader needs besides, by name; plain and picklable.
     """
 
@@ -41,6 +42,7 @@ class Series:
     axis: str | None = None
     selection: Mapping[str, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    interpolated_slices: int = 0
     details: Mapping[str, object] = field(default_factory=dict)
 
 

@@ -60,7 +60,8 @@ def doubts(report: CaseReport, expected: Mapping[str, Sequence[str]]) -> tuple[s
         report: Of the case.
         expected: Labels that every suitable image shows, by bundle.
     """
-    reasons = []
+    seen = [image for image in report.images if image.chosen_for or not report.bundles]
+    reasons = [text for image in seen if (text := interpolated_text(image))]
     for drawn in report.segmentations or ():
         found = {
             number.subject
@@ -73,6 +74,14 @@ def doubts(report: CaseReport, expected: Mapping[str, Sequence[str]]) -> tuple[s
         if drawn.reached_border:
             reasons.append(f"{drawn.bundle}: {', '.join(drawn.reached_border)} cut off by the border of the image")
     return tuple(reasons)
+
+
+def interpolated_text(image: ImageRecord) -> str:
+    """Say how many slices of an image nobody scanned; empty where all were."""
+    if not image.interpolated_slices:
+        return ""
+    slices = f" of {image.shape[2]}" if image.shape else ""
+    return f"{image.image_id}: {image.interpolated_slices}{slices} slices were interpolated between their neighbours"
 
 
 def _record(series: Series, study: Study, volume: Volume | None) -> ImageRecord:
@@ -97,6 +106,7 @@ def _record(series: Series, study: Study, volume: Volume | None) -> ImageRecord:
         stored=str(image_file(series.image_id)) if study.store_images and volume is not None else None,
         display_window=volume.display_window if volume is not None else None,
         is_inverted=volume is not None and volume.is_inverted,
+        interpolated_slices=series.interpolated_slices,
     )
 
 

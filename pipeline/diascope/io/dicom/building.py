@@ -71,6 +71,7 @@ def image_of(stack: Stack, case_id: str, image_id: str, settings: IngestSettings
             *_scale_note(ordered),
             *sorted({note for header in headers for note in header.notes}),
         ),
+        interpolated_slices=sum(0 < part < 1 for _, part in placement.between),
         details={"plan": _plan(ordered, headers, placement, first)},
     )
 
