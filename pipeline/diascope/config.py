@@ -144,7 +144,8 @@ def _config_error(model: type[Settings], error: ValidationError, values: Mapping
             lines.append(f"{where}: {key} is not a setting")
             hints.append(_did_you_mean(key, list(_key_paths(model))))
         else:
-            lines.append(f"{where}: {key}: {problem['msg']} (got {_short(problem.get('input'))})")
+            said = problem["msg"].removeprefix("Value error, ")  # of a validator of ours
+            lines.append(f"{where}: {key}: {said} (got {_short(problem.get('input'))})")
     return ConfigError("\n".join(lines), hint="; ".join(hint for hint in hints if hint))
 
 

@@ -6,9 +6,10 @@ at whole numbers. Files with other habits are converted in `io/` and nowhere els
 An image has exactly one of three geometries, and millimetres exist on a Grid only.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import permutations
-from typing import Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +23,8 @@ _LETTERS = ("LR", "PA", "IS")
 
 # Below this an affine cannot be told from one that is flat.
 SMALLEST_VOXEL_MM3 = 1e-9
+
+_ROUNDING_MM = 0.01
 
 # A quarter of a degree, which moves the far edge of a 360 mm image by 1.6 mm. Scanners
 # write axes that are meant to be straight with errors far below, and tilts far above.
@@ -75,6 +78,16 @@ class Grid:
         directions = self._directions()
         best = max(permutations(range(3)), key=lambda axes: sum(abs(directions[axes[at], at]) for at in range(3)))
         return "".join(_LETTERS[axis][int(directions[axis, at] > 0)] for at, axis in enumerate(best))
+
+    @property
+    def extent_mm(self) -> tuple[float, float, float]:
+        """How far the voxels reach from left to right, from back to front and from foot to head.
+
+        Along the axes of the voxels, each taken for the patient axis nearest to it.
+        """
+        reach_mm = dict(zip(self.axcodes, np.multiply(self.shape, self.spacing_mm).tolist(), strict=True))
+        x_mm, y_mm, z_mm = (reach_mm.get(low, reach_mm.get(high, 0.0)) for low, high in _LETTERS)
+        return x_mm, y_mm, z_mm
 
     @property
     def is_oblique(self) -> bool:
@@ -165,6 +178,46 @@ class IndexGrid:
 
 Space = Grid | PixelGrid | IndexGrid
 
+Extent = tuple[float, float, float]
+
+
+@dataclass(frozen=True, slots=True)
+class FieldOfView:
+    """What an image on a Grid must show for a network; without a Grid nothing is known and nothing is asked.
+
+    Attributes:
+        least_extent_mm: From left to right, back to front and foot to head; a whole head is
+            longer than 110 mm in each.
+        most_extent_mm: Likewise; a scan of the whole body is no head.
+        least_voxel_mm: The shortest side of a voxel may not be shorter.
+        most_voxel_mm: The longest side of a voxel may not be longer.
+    """
+
+    # For pydantic, which reads it from a bundle's metadata: a misspelt limit must not pass.
+    __pydantic_config__: ClassVar[Mapping[str, str]] = {"extra": "forbid"}
+
+    least_extent_mm: Extent | None = None
+    most_extent_mm: Extent | None = None
+    least_voxel_mm: float | None = None
+    most_voxel_mm: float | None = None
+
+    def misfit(self, space: Space) -> str:
+        """Say in words with numbers why an image does not show what is needed; empty where it does."""
+        if not isinstance(space, Grid):
+            return ""
+        extent_mm, spacing_mm = space.extent_mm, space.spacing_mm
+        # An axis of nearly the least length is enough: headers are rounded.
+        if self.least_extent_mm and any(np.less(extent_mm, np.subtract(self.least_extent_mm, _ROUNDING_MM))):
+            return f"{_it_shows(extent_mm)}, needed are at least {_by(self.least_extent_mm)}"
+        if self.most_extent_mm and any(np.greater(extent_mm, np.add(self.most_extent_mm, _ROUNDING_MM))):
+            return f"{_it_shows(extent_mm)}, allowed are at most {_by(self.most_extent_mm)}"
+        voxels = f"its voxels are {_by(spacing_mm, digits=2)}"
+        if self.most_voxel_mm and max(spacing_mm) > self.most_voxel_mm + _ROUNDING_MM:
+            return f"{voxels}, allowed are at most {self.most_voxel_mm:g} mm"
+        if self.least_voxel_mm and min(spacing_mm) < self.least_voxel_mm - _ROUNDING_MM:
+            return f"{voxels}, needed are at least {self.least_voxel_mm:g} mm"
+        return ""
+
 # What a network asks of an image; each of them also accepts what knows more.
 Need = Literal["grid", "pixels", "index"]
 
@@ -214,6 +267,14 @@ def check_same_space(one: Space, other: Space, *, tolerance_mm: float = 0.01) ->
         off_mm = float(np.linalg.norm(one.corners_ras_mm() - other.corners_ras_mm(), axis=1).max())
         if off_mm > tolerance_mm:
             raise GridMismatch(f"corner voxels lie up to {off_mm:.3f} mm apart, allowed are {tolerance_mm} mm")
+
+
+def _it_shows(extent_mm: Extent) -> str:
+    return f"it shows {_by(extent_mm)} (left to right, back to front, foot to head)"
+
+
+def _by(sides_mm: Extent, digits: int = 0) -> str:
+    return " x ".join(f"{side:.{digits}f}" for side in sides_mm) + " mm"
 
 
 def _check_shape(shape: Shape) -> None:

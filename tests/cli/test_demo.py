@@ -16,7 +16,7 @@ from diascope.io.outfolder import OutFolder
 from diascope.io.private import read_inputs
 from diascope.log import start_logging
 from diascope.run.key import user_key
-from diascope.run.session import RunRequest
+from diascope.run.request import make_request
 from diascope.run.settings import RunConfig
 from diascope.run.summary import read_cases
 from diascope.run.tracking_spool import read_spool
@@ -44,7 +44,7 @@ class DemoRun:
         log = folder / "log.txt"
         with log.open("w", encoding="utf-8") as stream:
             start_logging(10, stream)
-            self.failed = run_request(RunRequest((self.cohort.scans,), self.config, "demo"), self.out.root)
+            self.failed = run_request(make_request([self.cohort.scans], self.config, "demo"), self.out.root)
         self.log = log.read_text(encoding="utf-8")
 
     def shared_files(self) -> Iterator[Path]:

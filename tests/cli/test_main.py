@@ -5,53 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from diascope.cli.main import main
-from diascope.io.write_nifti import write_volume
-from tests.phantom_volumes import asymmetric_head, oblique_grid
-from tests.tiny_bundle import write_tiny_bundle
-
-
-@pytest.fixture(scope="module")
-def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("models")
-    write_tiny_bundle(folder)
-    return folder
-
-
-@pytest.fixture
-def scans(tmp_path: Path) -> Path:
-    folder = tmp_path / "scans"
-    folder.mkdir()
-    write_volume(folder / "HEAD_MUELLER.nii.gz", asymmetric_head(oblique_grid((20, 22, 12), (8.0, 9.0, 12.0))).volume)
-    return folder
-
-
-class Shell:
-    """Runs the command in this process."""
-
-    def __init__(
-        self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], models: Path, tmp_path: Path
-    ) -> None:
-        self.monkeypatch, self.capsys = monkeypatch, capsys
-        monkeypatch.setenv("DIASCOPE_MODELS", str(models))
-        monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
-        monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
-
-    def __call__(self, *arguments: object) -> tuple[int, str, str]:
-        self.monkeypatch.setattr("sys.argv", ["diascope", *map(str, arguments)])
-        with pytest.raises(SystemExit) as end:
-            main()
-        printed = self.capsys.readouterr()
-        assert isinstance(end.value.code, int)
-        return int(end.value.code), printed.out, printed.err
-
-
-@pytest.fixture
-def shell(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], models: Path, tmp_path: Path) -> Shell:
-    return Shell(monkeypatch, capsys, models, tmp_path)
-
-
-RUN = ("--bundle", "tiny_bright", "--set", "tracking.enabled=false", "--set", "device=cpu")
+from tests.cli.shell import RUN, Shell
 
 
 def test_a_good_run_ends_with_0_and_its_last_line_says_where_the_report_is(

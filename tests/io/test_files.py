@@ -1,12 +1,14 @@
 """Every file below the inputs is found once, and nothing hangs."""
 
 import os
+import shutil
 from pathlib import Path
 
 import pytest
 
 from diascope.errors import InputError
 from diascope.io.files import find_files
+from diascope.io.outfolder import OutFolder
 
 
 def names(*inputs: Path) -> list[str]:
@@ -59,3 +61,54 @@ def test_an_input_that_does_not_exist_is_an_error_without_its_path(tmp_path: Pat
 
 def test_an_empty_folder_holds_nothing(tmp_path: Path) -> None:
     assert find_files([tmp_path]).files == []
+
+
+def results(folder: Path) -> OutFolder:
+    """An output folder with an image of a case, as a run leaves it."""
+    out = OutFolder(folder)
+    with out.claimed():
+        (out.case("case-1") / "images").mkdir(parents=True)
+        (out.case("case-1") / "images" / "image-1.nii.gz").write_bytes(b"voxels")
+        out.run_json.write_text('{"diascope": "1", "key_fingerprint": "ab"}')
+        out.rejects_csv.write_text("file_id\n")
+    return out
+
+
+def test_an_output_folder_among_the_scans_is_told_and_not_read(tmp_path: Path) -> None:
+    (tmp_path / "scan").write_text("x")
+    results(tmp_path / "out")
+
+    found = find_files([tmp_path])
+
+    assert [file.path.name for file in found.files] == ["scan"]
+    ((folder, failure),) = found.results
+    assert folder.path == tmp_path / "out"
+    assert failure.code == "output_folder"
+    assert "4 files" in failure.reason  # image, run.json, rejects.csv, .lock
+
+
+def test_results_without_private_are_known_by_their_run_json(tmp_path: Path) -> None:
+    shutil.rmtree(results(tmp_path / "out").private)
+
+    assert names(tmp_path) == []
+
+
+def test_scans_beside_the_results_in_one_folder_are_read(tmp_path: Path) -> None:
+    results(tmp_path)
+    (tmp_path / "scan").write_text("x")
+
+    assert names(tmp_path) == ["scan"]
+
+
+def test_images_of_a_case_are_read_where_their_folder_is_given(tmp_path: Path) -> None:
+    out = results(tmp_path)
+
+    assert names(out.case("case-1") / "images") == ["image-1.nii.gz"]
+
+
+def test_somebody_elses_run_json_hides_nothing(tmp_path: Path) -> None:
+    (tmp_path / "cases").mkdir()
+    (tmp_path / "cases" / "scan").write_text("x")
+    (tmp_path / "run.json").write_text('{"tool": "another"}')
+
+    assert names(tmp_path) == ["scan", "run.json"]

@@ -15,8 +15,10 @@ from diascope.io.outfolder import OutFolder
 from diascope.io.write_nifti import write_volume
 from diascope.run import case
 from diascope.run.batch import BatchOrder, Books, run_batch
+from diascope.run.found import found_in
 from diascope.run.record import CaseRow, RunRecord, new_record, read_record
-from diascope.run.session import RunRequest, found_in, make_order, run_config
+from diascope.run.request import make_request, run_config
+from diascope.run.session import make_order
 from diascope.tasks.device import Device
 from diascope.volume import Volume
 from tests.phantom_volumes import asymmetric_head, oblique_grid
@@ -61,10 +63,10 @@ def scans(folder: Path, n: int = 2) -> Path:
 
 def order_in(tmp_path: Path, models: Path, inputs: Path, *settings: str) -> BatchOrder:
     config, name = run_config(None, "tiny_bright", [f"models.dir={models}", *settings])
-    request = RunRequest((inputs,), config, name)
+    request = make_request([inputs], config, name)
     out = OutFolder(tmp_path / "out")
     out.create()
-    with found_in(request, KEY, out.private) as found:
+    with found_in(request.inputs, request.config.ingest, KEY, out.private) as found:
         return make_order(request, found, KEY, out, CPU)
 
 
@@ -199,10 +201,13 @@ def test_a_folder_made_with_another_key_is_refused(tmp_path: Path, models: Path)
     inputs = scans(tmp_path / "scans", 1)
     run_all(order_in(tmp_path, models, inputs))
     config, name = run_config(None, "tiny_bright", [f"models.dir={models}"])
-    request = RunRequest((inputs,), config, name)
+    request = make_request([inputs], config, name)
     other = IdentityKey(bytes(range(1, 33)))
 
-    with found_in(request, other) as found, pytest.raises(ConfigError, match="made with the key"):
+    with (
+        found_in(request.inputs, request.config.ingest, other) as found,
+        pytest.raises(ConfigError, match="made with the key"),
+    ):
         make_order(request, found, other, OutFolder(tmp_path / "out"), CPU)
 
 
@@ -258,10 +263,10 @@ def test_a_second_run_of_an_archive_finds_its_cases_done(tmp_path: Path, models:
     resumed = []
     for _ in range(2):
         config, name = run_config(None, "tiny_bright", [f"models.dir={models}"])
-        request = RunRequest((tmp_path / "in.zip",), config, name)
+        request = make_request([tmp_path / "in.zip"], config, name)
         out = OutFolder(tmp_path / "out")
         out.create()
-        with found_in(request, KEY, out.private) as found:
+        with found_in(request.inputs, request.config.ingest, KEY, out.private) as found:
             rows, books, _ = run_all(make_order(request, found, KEY, out, CPU))
         assert [row.status for row in rows] == ["done", "done"]
         resumed.append(books.resumed)
@@ -328,7 +333,10 @@ def test_results_of_another_network_are_not_replaced(tmp_path: Path, models: Pat
     run_all(order_in(tmp_path, models, inputs))
     write_tiny_bundle(tmp_path / "others", "tiny_other")
     config, name = run_config(None, "tiny_other", [f"models.dir={tmp_path / 'others'}"])
-    request = RunRequest((inputs,), config, name)
+    request = make_request([inputs], config, name)
 
-    with found_in(request, KEY) as found, pytest.raises(ConfigError, match="holds results of tiny_bright"):
+    with (
+        found_in(request.inputs, request.config.ingest, KEY) as found,
+        pytest.raises(ConfigError, match="holds results of tiny_bright"),
+    ):
         make_order(request, found, KEY, OutFolder(tmp_path / "out"), CPU)

@@ -14,8 +14,10 @@ from diascope.findings import read_report
 from diascope.identity import IdentityKey
 from diascope.io.outfolder import OutFolder
 from diascope.run.batch import Books, run_batch
+from diascope.run.found import found_in
 from diascope.run.record import CaseRow, RunRecord
-from diascope.run.session import RunRequest, found_in, make_order, run_config
+from diascope.run.request import make_request, run_config
+from diascope.run.session import make_order
 from diascope.tasks.device import Device
 from tests.io.dicom_phantoms import Phantom, oblique, put_pixels, without, write_series
 from tests.tiny_bundle import write_tiny_bundle
@@ -65,10 +67,10 @@ def phantom(directions: NDArray[np.float64]) -> BallPhantom:
 def run_on(tmp_path: Path, scans: Path) -> tuple[OutFolder, list[CaseRow]]:
     write_tiny_bundle(tmp_path / "models", spacing_mm=(2.0, 2.0, 2.0), threshold=225.0)
     config, name = run_config(None, "tiny_bright", [f"models.dir={tmp_path / 'models'}"])
-    request = RunRequest((scans,), config, name)
+    request = make_request([scans], config, name)
     out = OutFolder(tmp_path / "out")
     out.create()
-    with found_in(request, KEY, out.private) as found:
+    with found_in(request.inputs, request.config.ingest, KEY, out.private) as found:
         order = make_order(request, found, KEY, out, Device("cpu", "cpu"))
         return out, list(run_batch(order, Deaf(), Books()))
 

@@ -18,7 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from diascope.bundles.lock import verify_bundle
 from diascope.errors import BundleError
 from diascope.findings import BundleStamp, Label
-from diascope.geometry import Need
+from diascope.geometry import FieldOfView, Need
 
 METADATA = Path("configs") / "metadata.json"
 LOCK = "bundles.lock"
@@ -64,6 +64,9 @@ class DiascopeBlock(BaseModel):
     expected: tuple[str, ...] | None = None
     """Labels that every suitable image shows, so that a missing one is a doubt. Where left out: all of a network
     with several labels (anatomy), none of a network with one (a lesion)."""
+
+    field_of_view: FieldOfView = FieldOfView()
+    """What an image must show, such as a whole head; any where left out."""
 
     activation: Literal["softmax", "sigmoid"] = "softmax"
     """What turns the network's numbers into probabilities."""

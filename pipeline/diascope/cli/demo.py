@@ -25,7 +25,7 @@ def demo(
     from diascope.io.outfolder import OutFolder
     from diascope.io.private import read_inputs
     from diascope.run.key import user_key
-    from diascope.run.session import RunRequest
+    from diascope.run.request import make_request
     from diascope.run.settings import RunConfig
     from diascope.run.summary import read_cases
 
@@ -42,7 +42,7 @@ def demo(
         f"tracking.uri=sqlite:///{(out / 'mlflow' / 'mlflow.db').absolute()}",
     ]
     config = load_settings(RunConfig, find_config("demo"), overrides)
-    run_request(RunRequest((cohort.scans,), config, "demo", command="demo"), out)
+    run_request(make_request([cohort.scans], config, "demo", command="demo"), out)
     rows = {row.case_id: row for row in read_cases(folder)}
     surprises = find_surprises(cohort, user_key(config.identity.key_file), rows, read_inputs(folder))
     for sentence in surprises:

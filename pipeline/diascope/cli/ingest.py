@@ -1,13 +1,10 @@
 """`diascope ingest`: convert scans to NIfTI, and say of every file what became of it."""
 
 import json
-import shutil
 from collections import Counter
 from collections.abc import Sequence
-from contextlib import ExitStack
 from dataclasses import asdict
 from pathlib import Path
-from tempfile import mkdtemp
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -29,26 +26,21 @@ def ingest(
 ) -> None:
     """Convert scans to NIfTI with reports: nothing is guessed, every file is accounted for."""
     from diascope.cli.errors import error_text
+    from diascope.cli.inputs import check_inputs
     from diascope.cli.redaction import register_identifiers
     from diascope.cli.settings import command_settings
     from diascope.errors import OutputError
-    from diascope.io.catalogue import catalogue
-    from diascope.io.header_cache import SqliteHeaderCache
     from diascope.io.outfolder import OutFolder
-    from diascope.io.reader import Context
+    from diascope.run.found import found_in
     from diascope.run.ingest import IngestConfig, Ingested, make_order, run_ingest
     from diascope.run.key import user_key
 
+    check_inputs(inputs)
     settings = command_settings(IngestConfig, config, overrides or [])
     folder = OutFolder(out)
     key = user_key(settings.identity.key_file)
     ingested = Ingested()
-    with ExitStack() as stack:
-        stack.enter_context(folder.claimed())
-        cache = stack.enter_context(SqliteHeaderCache(folder.private / "headers.sqlite", key, settings.ingest))
-        scratch = Path(mkdtemp(prefix=".unpacked.", suffix=".part", dir=folder.private))
-        stack.callback(shutil.rmtree, scratch, ignore_errors=True)
-        found = catalogue(inputs, Context(key, settings.ingest, scratch, cache))
+    with folder.claimed(), found_in(inputs, settings.ingest, key, folder.private) as found:
         register_identifiers(found)
         order = make_order(found, folder, settings, key, len(inputs))
         try:
@@ -68,7 +60,8 @@ def ingest(
 def ingest_line(row: "CaseRow") -> str:
     """Sum a case up in a line."""
     what = f"{row.images} image{'' if row.images == 1 else 's'}" if row.status == "done" else f"failed ({row.code})"
-    return f"{row.case_id}  {what:<28} {row.seconds:7.1f} s"
+    mark = "  look first" if row.review_first else ""
+    return f"{row.case_id}  {what:<28} {row.seconds:7.1f} s{mark}"
 
 
 def file_lines(files: Sequence["FileRecord"]) -> list[str]:

@@ -2,9 +2,13 @@
 
 from collections import Counter
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from diascope.run.plan import Plan, StudyPlan
 from diascope.run.record import CaseRow
+
+if TYPE_CHECKING:
+    from diascope.run.resume import Earlier
 
 _SKIPPED = {"not_an_image", "skipped"}
 _NO_RESULT = {"failed": "failed", "nothing_to_do": "nothing to do"}
@@ -36,6 +40,27 @@ def total_line(rows: Sequence[CaseRow], resumed: int) -> str:
         parts[0] += f" ({resumed} by an earlier run)"
     parts += [f"{by_status[status]} {name}" for status, name in _NO_RESULT.items() if by_status[status]]
     return ", ".join(parts)
+
+
+def earlier_lines(plan: Plan, earlier: "Earlier") -> list[str]:
+    """Say what of a run is done already, and what is done again and why; nothing in a new folder."""
+    lines = []
+    done, all_cases = len(earlier.reports), len(plan.studies)
+    if done:
+        rest = len(plan.to_run) - done
+        to_do = f"{rest} to do" if rest else "nothing is left to do"
+        lines.append(f"resuming: {done} of {_count(all_cases, 'case')} {_were(done)} done by an earlier run, {to_do}")
+    if n := len(earlier.outdated):
+        lines.append(f"done again: {_count(n, 'case')} whose scans, settings or networks changed since an earlier run")
+    if n := len(earlier.failed):
+        lines.append(f"tried again: {_count(n, 'case')} that failed in an earlier run")
+    return lines
+
+
+def kept_lines(kept: int) -> list[str]:
+    """Say where good results of an earlier run are that this run has no better one for."""
+    where = "in history/ in the folder of the case"
+    return [f"{_count(kept, 'case')} had a good result before: it is kept {where}"] if kept else []
 
 
 def plan_text(plan: Plan, *, every_study: bool) -> str:
@@ -80,6 +105,10 @@ def _study_lines(study: StudyPlan) -> list[str]:
         f"  refused {image.image_id} ({_count(image.files, 'file')}): {image.failure.reason}" for image in study.refused
     ]
     return lines
+
+
+def _were(n: int) -> str:
+    return "was" if n == 1 else "were"
 
 
 def _count(n: int, noun: str) -> str:

@@ -13,7 +13,7 @@ from diascope.errors import ConfigError, OutputError
 if TYPE_CHECKING:
     from diascope.run.batch import BatchOrder, Books
     from diascope.run.record import CaseRow
-    from diascope.run.session import RunRequest
+    from diascope.run.request import RunRequest
 
 Inputs = Annotated[list[Path], typer.Argument(help="Files, folders, archives, a DICOMDIR or a manifest csv.")]
 Config = Annotated[str | None, typer.Option("--config", "-c", help="A yaml file, or the name of one in configs/.")]
@@ -37,15 +37,17 @@ def run(  # noqa: PLR0913, PLR0917 - the options of the command line
     as_json: AsJson = False,
 ) -> None:
     """Run networks over scans: folders in, results with report and overlays out."""
-    from diascope.run.session import RunRequest, run_config
+    from diascope.cli.inputs import check_inputs
+    from diascope.run.request import make_request, run_config
 
+    check_inputs(inputs)
     settings, name = run_config(config, bundle, overrides or [])
-    request = RunRequest(tuple(inputs), settings, name)
-    if plan:
+    if out is None and not plan:
+        raise ConfigError("a run needs an output folder", hint="-o OUT")
+    request = make_request(inputs, settings, name)
+    if plan or out is None:
         _show_plan(request)
         return
-    if out is None:
-        raise ConfigError("a run needs an output folder", hint="-o OUT")
     if run_request(request, out, as_json=as_json):
         raise typer.Exit(CASE_FAILED)
 
@@ -56,29 +58,35 @@ def run_request(request: "RunRequest", out_root: Path, *, as_json: bool = False)
     Returns:
         Whether a case failed or an image was refused.
     """
-    from diascope.cli.redaction import register_identifiers
-    from diascope.cli.render import failure_lines, plan_text, reject_lines, total_line
     from diascope.io.outfolder import OutFolder
-    from diascope.run.batch import Books
     from diascope.run.key import user_key
-    from diascope.run.session import found_in, make_order
+    from diascope.run.request import check_earlier
+
+    out = OutFolder(out_root)
+    key = user_key(request.config.identity.key_file)
+    check_earlier(request, out, key)
+    # Only now what takes seconds to load.
+    from diascope.cli.redaction import register_identifiers
+    from diascope.cli.render import earlier_lines, failure_lines, kept_lines, plan_text, reject_lines, total_line
+    from diascope.run.batch import Books
+    from diascope.run.found import found_in
+    from diascope.run.session import make_order
     from diascope.tasks.device import choose_device, limit_threads
 
     device = choose_device(request.config.device)
     limit_threads()
     typer.echo(f"device: {device.description}", err=True)
-    out = OutFolder(out_root)
-    key = user_key(request.config.identity.key_file)
-    with out.claimed(), found_in(request, key, out.private) as found:
+    with out.claimed(), found_in(request.inputs, request.config.ingest, key, out.private) as found:
         register_identifiers(found)
         order = make_order(request, found, key, out, device)
-        typer.echo(plan_text(order.plan, every_study=False), err=True)
+        for line in (plan_text(order.plan, every_study=False), *earlier_lines(order.plan, order.earlier)):
+            typer.echo(line, err=True)
         books = Books()
         _print_cases(order, books, as_json=as_json)
     rows = list(books.rows.values())
     if not as_json:
         typer.echo(total_line(rows, books.resumed))
-        for line in (*failure_lines(rows), *reject_lines(order.plan)):
+        for line in (*failure_lines(rows), *kept_lines(books.kept), *reject_lines(order.plan)):
             typer.echo(line)
         typer.echo(f"report: {out_root / out.report_html.name}")
     return any(row.status == "failed" for row in rows) or any(
@@ -95,7 +103,10 @@ def _print_cases(order: "BatchOrder", books: "Books", *, as_json: bool) -> None:
     listener = listener_for(order, tell=lambda text: typer.echo(text, err=True))
     try:
         for row in _with_progress(run_batch(order, listener, books), len(order.plan.studies)):
-            typer.echo(json.dumps(asdict(row)) if as_json else case_line(row))
+            if as_json:
+                typer.echo(json.dumps(asdict(row)))
+            elif row.case_id not in order.earlier.reports:  # those were told in one line
+                typer.echo(case_line(row))
     except OutputError as error:
         typer.echo(error_text(error), err=True)
         typer.echo(f"stopped after {len(books.rows)} cases; the same command goes on from there", err=True)
@@ -124,12 +135,14 @@ def _with_progress(rows: "Iterator[CaseRow]", total: int) -> "Iterator[CaseRow]"
 def _show_plan(request: "RunRequest") -> None:
     from diascope.cli.redaction import register_identifiers
     from diascope.cli.render import plan_text
+    from diascope.run.found import found_in
     from diascope.run.key import user_key
-    from diascope.run.session import found_in, plan_only
+    from diascope.run.plan import plan_run
     from diascope.tasks.device import choose_device
 
-    with found_in(request, user_key(request.config.identity.key_file)) as found:
+    key = user_key(request.config.identity.key_file)
+    with found_in(request.inputs, request.config.ingest, key) as found:
         register_identifiers(found)
-        text = plan_text(plan_only(request, found), every_study=True)
+        text = plan_text(plan_run(found, request.bundles, request.config), every_study=True)
     typer.echo(f"device: {choose_device(request.config.device).description}")
     typer.echo(text)

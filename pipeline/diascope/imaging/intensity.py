@@ -3,7 +3,7 @@
 For pictures only: what a network is given is prepared by its own bundle.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -48,6 +48,23 @@ def grey_range(volume: Volume) -> GreyRange:
     if volume.facts.modality == "CT":
         low = max(low, AIR_HU)
     return GreyRange(low, max(high, np.nextafter(low, np.inf)), volume.is_inverted, "percentiles")
+
+
+def as_displayed(volume: Volume) -> Volume:
+    """Turn an image round that is to be shown with low numbers bright (MONOCHROME1), so that bright is high.
+
+    A radiograph comes in either sense, and a network has seen one: the one on the
+    screen. The range of the numbers stays, and the picture stays the same; others come back as they are.
+    """
+    if not volume.is_inverted:
+        return volume
+    # float64 holds every stored number exactly, the sum of two included.
+    data = volume.data.astype(np.float64)
+    ends = data[np.isfinite(data)]
+    turn = float(ends.min() + ends.max()) if ends.size else 0.0
+    window = None if volume.display_window is None else (turn - volume.display_window[0], volume.display_window[1])
+    turned = np.asarray(turn - data, dtype=np.float32)
+    return replace(volume, data=turned, display_window=window, is_inverted=False)
 
 
 def robust_range(data: NDArray[np.generic]) -> tuple[float, float]:

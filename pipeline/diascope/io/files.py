@@ -2,12 +2,13 @@
 
 import os
 import stat
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from diascope.errors import InputError
 from diascope.findings import Failure
+from diascope.io.outfolder import own_entries
 from diascope.io.reader import FoundFile
 
 
@@ -18,10 +19,12 @@ class FoundFiles:
     Attributes:
         files: Regular files in a stable order, each once, whatever inputs overlap.
         unusable: Paths that cannot be read as a file, with the reason.
+        results: Output folders of diascope: what lies in one is no input.
     """
 
     files: list[FoundFile] = field(default_factory=list)
     unusable: list[tuple[FoundFile, Failure]] = field(default_factory=list)
+    results: list[tuple[FoundFile, Failure]] = field(default_factory=list)
 
 
 def find_files(inputs: Sequence[Path]) -> FoundFiles:
@@ -62,6 +65,10 @@ def _below(top: str, seen_folders: set[tuple[int, int]], found: FoundFiles) -> I
     except OSError as error:
         found.unusable.append((_found(top, 0, 0), _cannot_read(error)))
         return
+    if own := own_entries(top, {name for name, _ in names}):
+        # Results of an earlier run must not come back as scans, nor those of this one.
+        found.results.append((_found(top, 0, 0), _results_of_ours(top, own)))
+        names = [(name, is_folder) for name, is_folder in names if name not in own]
     for name, is_folder in names:
         path = os.path.join(top, name)  # noqa: PTH118
         if is_folder:
@@ -82,6 +89,17 @@ def _add(path: str, found: FoundFiles) -> None:
     else:
         # Opening a pipe would wait for ever.
         found.unusable.append((file, Failure("special_file", "a pipe, socket or device, not a file", "")))
+
+
+def _results_of_ours(top: str, own: Collection[str]) -> Failure:
+    paths = [os.path.join(top, name) for name in own]  # noqa: PTH118
+    count = sum(len(files) for path in paths for _, _, files in os.walk(path))
+    count += sum(not os.path.isdir(path) for path in paths)  # noqa: PTH112
+    return Failure(
+        "output_folder",
+        f"an output folder of diascope: {count} files that it wrote are no scans",
+        "to read its images all the same, give the folder images/ of a case",
+    )
 
 
 def _found(path: str, size_bytes: int, mtime_ns: int) -> FoundFile:

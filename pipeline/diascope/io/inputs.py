@@ -58,6 +58,8 @@ def gather(inputs: Sequence[Path], context: Context) -> Gathered:
     found = find_files([path for path in inputs if path not in taken])
     for file, failure in found.unusable:
         intake.decide(file, "failed", failure)
+    for file, results in found.results:
+        intake.decide(file, "skipped", results)
     for file in found.files:
         intake.take(file)
     return intake.gathered()

@@ -8,14 +8,29 @@ import contextlib
 import errno
 import fcntl
 import hashlib
+import json
 import os
 import secrets
 import shutil
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from diascope.errors import OutputError
+
+_LOCK, _RUN_JSON = ".lock", "run.json"
+
+# The layout of docs/output.md; databases have journals beside them, and there may be several audits.
+_LAYOUT = frozenset(
+    {_RUN_JSON, "cases.csv", "measurements.csv", "rejects.csv", "report.html", "tracking.jsonl", "cases", "private"}
+    | {"evaluation", "heatmaps.csv", "mlflow"}
+)
+_BEGINNINGS = ("ledger.sqlite", "reviews.sqlite", "audit")
+
+HISTORY = "history"
+
+_CARRIED_OVER = ("corrections", HISTORY)
+_HISTORY_DIGITS = 12
 
 _NO_SPACE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _NOT_OURS_TO_WRITE = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST, errno.ENAMETOOLONG}
@@ -34,7 +49,7 @@ class OutFolder:
     @property
     def run_json(self) -> Path:
         """Arguments, config, versions, device of the run."""
-        return self.root / "run.json"
+        return self.root / _RUN_JSON
 
     @property
     def cases_csv(self) -> Path:
@@ -89,12 +104,15 @@ class OutFolder:
     def claimed(self) -> Iterator[None]:
         """Make the folder, and keep every other run out of it until the block ends, however it ends.
 
+        A new folder goes again if the block fails before it has written anything that is to be read.
+
         Raises:
             OutputError: Another run writes there, or it cannot be made.
         """
+        is_new = not self.root.exists()
         with output_errors("the output folder"):
             self.private.mkdir(mode=0o700, parents=True, exist_ok=True)
-            handle = os.open(self.private / ".lock", os.O_RDWR | os.O_CREAT, 0o600)
+            handle = os.open(self.private / _LOCK, os.O_RDWR | os.O_CREAT, 0o600)
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
@@ -105,6 +123,10 @@ class OutFolder:
         try:
             self.create()
             yield
+        except BaseException:
+            if is_new and not self.run_json.exists() and not self.rejects_csv.exists():
+                shutil.rmtree(self.root, ignore_errors=True)
+            raise
         finally:
             os.close(handle)
 
@@ -122,6 +144,18 @@ class OutFolder:
                 _put_back(old)
             for half in [*self.root.glob(".*.part"), *self.cases.glob(".*.part"), *self.private.glob(".*.part")]:
                 shutil.rmtree(half) if half.is_dir() else half.unlink()
+
+
+def own_entries(folder: str, names: Collection[str]) -> frozenset[str]:
+    """Name what diascope wrote directly into a folder; nothing where it is no output folder.
+
+    Args:
+        folder: Its path.
+        names: Everything that lies in it.
+    """
+    if not _LAYOUT.isdisjoint(names) and _is_output(Path(folder), names):
+        return frozenset(name for name in names if name in _LAYOUT or name.startswith(_BEGINNINGS))
+    return frozenset()
 
 
 @contextlib.contextmanager
@@ -174,7 +208,7 @@ def write_atomic(path: Path, content: bytes | str) -> None:
 
 
 @contextlib.contextmanager
-def folder_in_the_making(final: Path) -> Iterator[Path]:
+def folder_in_the_making(final: Path, *, keep_earlier: bool = False) -> Iterator[Path]:
     """Give a folder to fill that takes its place under its name only when all went well.
 
     What stood there before is replaced then, and not before; `corrections/` and
@@ -182,6 +216,8 @@ def folder_in_the_making(final: Path) -> Iterator[Path]:
 
     Args:
         final: Where the folder is to stand.
+        keep_earlier: What stood there before goes to `history/`, below the first digits of
+            its case.json's digest.
 
     Raises:
         OutputError: The disk is full or the folder may not be written.
@@ -191,17 +227,46 @@ def folder_in_the_making(final: Path) -> Iterator[Path]:
         try:
             part.mkdir(parents=True)
             yield part
+            if keep_earlier and final.exists():
+                _keep(final, part / HISTORY / file_digest(final / "case.json")[:_HISTORY_DIGITS])
             _take_place(part, final)
         except BaseException:
             shutil.rmtree(part, ignore_errors=True)
             raise
 
 
+def _is_output(folder: Path, names: Collection[str]) -> bool:
+    # A run makes private/.lock before it reads anything, run.json stays when private/ was taken out.
+    if "private" in names and (folder / "private" / _LOCK).is_file():
+        return True
+    if _RUN_JSON not in names:
+        return False
+    try:
+        record = json.loads((folder / _RUN_JSON).read_bytes())
+    except (OSError, ValueError, RecursionError):
+        return False
+    return isinstance(record, dict) and {"diascope", "key_fingerprint"} <= record.keys()
+
+
+def _keep(final: Path, kept: Path) -> None:
+    # Before the folders change places: whenever the power goes, one of the two is whole.
+    shutil.copytree(
+        final, kept, ignore=lambda at, _: _CARRIED_OVER if Path(at) == final else (), copy_function=_link_or_copy
+    )
+
+
+def _link_or_copy(source: str, target: str) -> None:
+    try:
+        os.link(source, target)
+    except OSError:  # a file system without links
+        shutil.copy2(source, target)
+
+
 def _take_place(part: Path, final: Path) -> None:
     if not final.exists():
         part.rename(final)
         return
-    for kept in ("corrections", "history"):
+    for kept in _CARRIED_OVER:
         if (final / kept).is_dir():
             shutil.copytree(final / kept, part / kept, dirs_exist_ok=True)
     # A name of its own: a reviewer's work is in both until the new one stands.

@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from diascope.geometry import Grid, Need, satisfies
+from diascope.geometry import FieldOfView, Grid, Need, satisfies
 from diascope.io.select_rule import Criteria, Order, Patterns, Preference, SelectRule
 from diascope.io.series import Series
 
@@ -21,6 +21,9 @@ __all__ = ["Choice", "SelectRule", "choose"]
 DESCRIPTION_KEYS = ("series_description", "protocol_name", "sequence_name", "bids_suffix")
 
 
+ANY_FIELD = FieldOfView()
+
+
 @dataclass(frozen=True, slots=True)
 class Choice:
     """What a network is given of a study.
@@ -29,11 +32,14 @@ class Choice:
         bundle: The network.
         chosen: Its images, best first; empty: there is nothing to do.
         why_not: (image_id, reason) of each other image, in the order of the study.
+        field_of_view: What its images must show; an image whose geometry is known only
+            when it is read is asked then.
     """
 
     bundle: str
     chosen: tuple[Series, ...]
     why_not: tuple[tuple[str, str], ...]
+    field_of_view: FieldOfView = ANY_FIELD
 
     @property
     def chosen_ids(self) -> tuple[str, ...]:
@@ -41,7 +47,9 @@ class Choice:
         return tuple(series.image_id for series in self.chosen)
 
 
-def choose(bundle: str, need: Need, rule: SelectRule, series: Sequence[Series]) -> Choice:
+def choose(
+    bundle: str, need: Need, rule: SelectRule, series: Sequence[Series], *, field_of_view: FieldOfView = ANY_FIELD
+) -> Choice:
     """Choose the images of one study for one network.
 
     The same study gives the same choice, whatever order its series come in.
@@ -51,15 +59,15 @@ def choose(bundle: str, need: Need, rule: SelectRule, series: Sequence[Series]) 
         need: The geometry that it asks for.
         rule: Which images it wants.
         series: All images of the study.
+        field_of_view: What an image must show for it.
     """
-    reasons = {one.image_id: _misfit(one, need, rule) for one in series}
+    reasons = {one.image_id: _misfit(one, need, rule) or _too_little(one, field_of_view) for one in series}
     ranked = sorted((one for one in series if not reasons[one.image_id]), key=lambda one: _rank(one, rule))
     chosen = tuple(ranked[:1] if rule.select == "best" else ranked)
     for one in ranked[len(chosen) :]:
         reasons[one.image_id] = _why_second(one, ranked[0], rule)
-    return Choice(
-        bundle, chosen, tuple((one.image_id, reasons[one.image_id]) for one in series if reasons[one.image_id])
-    )
+    why_not = tuple((one.image_id, reasons[one.image_id]) for one in series if reasons[one.image_id])
+    return Choice(bundle, chosen, why_not, field_of_view)
 
 
 def _misfit(series: Series, need: Need, rule: SelectRule) -> str:
@@ -73,6 +81,10 @@ def _misfit(series: Series, need: Need, rule: SelectRule) -> str:
     if reason := _criteria_misfit(series, rule):
         return reason
     return _alternatives_misfit(series, rule.any_of)
+
+
+def _too_little(series: Series, field_of_view: FieldOfView) -> str:
+    return field_of_view.misfit(series.space) if series.space is not None else ""
 
 
 def _alternatives_misfit(series: Series, alternatives: Sequence[Criteria]) -> str:

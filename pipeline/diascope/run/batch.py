@@ -3,22 +3,30 @@
 import contextlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
-from pathlib import Path
 from typing import Protocol
 
 from diascope import __version__
 from diascope.errors import InputError
-from diascope.findings import FORMAT, CaseReport, Failure, Measurement, read_report
+from diascope.findings import CaseReport, Failure, HeatmapRecord, Measurement, read_report
 from diascope.io.outfolder import OutFolder, file_digest, folder_in_the_making
 from diascope.io.private import fates_after, write_tables
 from diascope.run.case import CaseJob
-from diascope.run.heatmaps import HeatmapOrder
+from diascope.run.heatmap_table import write_heatmaps
+from diascope.run.heatmaps import heatmap_order
 from diascope.run.image_record import record_images
-from diascope.run.ledger import Ledger, LedgerRow, State, task_key
+from diascope.run.ledger import Ledger, LedgerRow, State
 from diascope.run.local import CaseOutcome, run_cases
 from diascope.run.plan import Plan, StudyPlan
-from diascope.run.record import CaseRow, RunRecord, row_of, write_cases, write_measurements, write_record
+from diascope.run.record import (
+    CaseRow,
+    RunRecord,
+    row_of,
+    time_stamp,
+    write_cases,
+    write_measurements,
+    write_record,
+)
+from diascope.run.resume import Earlier, standing_report, task_keys
 from diascope.run.settings import RunConfig, results_hash
 
 
@@ -46,6 +54,7 @@ class BatchOrder:
         device: As torch spells it.
         record: For run.json.
         checked: Cases whose heatmaps are asked the dear questions.
+        earlier: What is done already.
     """
 
     plan: Plan
@@ -54,6 +63,23 @@ class BatchOrder:
     device: str
     record: RunRecord
     checked: frozenset[str] = frozenset()
+    earlier: Earlier = field(default_factory=Earlier)
+
+    def job(self, study: StudyPlan) -> CaseJob:
+        """Say what is to be done with one study."""
+        return CaseJob(
+            case_id=study.case_id,
+            series=study.series,
+            refused=study.refused,
+            choices=study.choices,
+            bundles=self.plan.bundles,
+            out=self.out,
+            device=self.device,
+            precision=self.config.precision,
+            config_sha256=results_hash(self.config),
+            store_images=self.config.store_images,
+            heatmaps=heatmap_order(self.config.explain, self.plan.bundles, is_checked=study.case_id in self.checked),
+        )
 
 
 @dataclass(slots=True)
@@ -63,22 +89,27 @@ class Books:
     Attributes:
         rows: By case_id.
         measurements: By case_id.
+        heatmaps: By case_id.
         stage_seconds: Time of each stage, all cases together.
         sha256: Digest of each input file that was read, by path. Private.
         resumed: How many cases were done by an earlier run.
+        kept: How many good results of an earlier run moved to history/, since this one has none.
     """
 
     rows: dict[str, CaseRow] = field(default_factory=dict)
     measurements: dict[str, tuple[Measurement, ...]] = field(default_factory=dict)
+    heatmaps: dict[str, tuple[HeatmapRecord, ...]] = field(default_factory=dict)
     stage_seconds: dict[str, float] = field(default_factory=dict)
     sha256: dict[str, str] = field(default_factory=dict)
     resumed: int = 0
+    kept: int = 0
 
     def enter(self, report: CaseReport, seconds: float) -> CaseRow:
         """Take a report in; give its row of cases.csv."""
         row = row_of(report, seconds)
         self.rows[report.case_id] = row
         self.measurements[report.case_id] = report.measurements or ()
+        self.heatmaps[report.case_id] = report.heatmaps or ()
         return row
 
 
@@ -96,7 +127,7 @@ def run_batch(order: BatchOrder, listener: Listener, books: Books) -> Iterator[C
     Raises:
         OutputError: The disk is full; what was done stays, and the same command goes on.
     """
-    record = replace(order.record, started=_now())
+    record = replace(order.record, started=time_stamp())
     record = replace(record, tracking_run=listener.started(record))
     write_record(order.out, record)
     try:
@@ -104,7 +135,7 @@ def run_batch(order: BatchOrder, listener: Listener, books: Books) -> Iterator[C
     except BaseException:  # also Ctrl-C: what is done is told, and the run is not called finished
         _write_tables(order, record, books)
         raise
-    record = replace(record, finished=_now())
+    record = replace(record, finished=time_stamp())
     _write_tables(order, record, books)
     listener.ended(record, books)
 
@@ -113,17 +144,16 @@ def _cases(order: BatchOrder, listener: Listener, books: Books) -> Iterator[Case
     with Ledger(order.out.ledger) as ledger:
         for study in (*order.plan.refused, *order.plan.nothing_to_do):
             failure = None if study.series else study.refused[0].failure
-            row = books.enter(_write_bare(order, _job(order, study), failure), 0.0)
+            row = books.enter(_write_bare(order.job(study), failure, books), 0.0)
             listener.case_ended(row, {})
             yield row
         jobs = []
         for study in order.plan.to_run:
-            job = _job(order, study)
-            if report := _earlier(order, ledger, job):
+            if report := order.earlier.reports.get(study.case_id):
                 books.resumed += 1
-                yield books.enter(report, max(row.seconds for row in ledger.rows(job.case_id).values()))
+                yield books.enter(report, max(row.seconds for row in ledger.rows(study.case_id).values()))
             else:
-                jobs.append(job)
+                jobs.append(order.job(study))
         for outcome in run_cases(jobs):
             row = _settle(order, ledger, books, outcome)
             listener.case_ended(row, outcome.stage_seconds)
@@ -132,13 +162,12 @@ def _cases(order: BatchOrder, listener: Listener, books: Books) -> Iterator[Case
 
 def _settle(order: BatchOrder, ledger: Ledger, books: Books, outcome: CaseOutcome) -> CaseRow:
     job = outcome.job
-    report = outcome.report or _write_bare(order, job, outcome.failure)
+    report = outcome.report or _write_bare(job, outcome.failure, books)
     state: State = "done" if outcome.report else "failed"
     digest = file_digest(order.out.case(job.case_id) / "case.json")
     code = report.failure.code if report.failure else ""
     ledger.put(
-        LedgerRow(job.case_id, task, state, key, digest, code, outcome.seconds)
-        for task, key in _keys(order, job).items()
+        LedgerRow(job.case_id, task, state, key, digest, code, outcome.seconds) for task, key in task_keys(job).items()
     )
     for stage, seconds in outcome.stage_seconds.items():
         books.stage_seconds[stage] = books.stage_seconds.get(stage, 0.0) + seconds
@@ -146,61 +175,11 @@ def _settle(order: BatchOrder, ledger: Ledger, books: Books, outcome: CaseOutcom
     return books.enter(report, outcome.seconds)
 
 
-def _job(order: BatchOrder, study: StudyPlan) -> CaseJob:
-    return CaseJob(
-        case_id=study.case_id,
-        series=study.series,
-        refused=study.refused,
-        choices=study.choices,
-        bundles=order.plan.bundles,
-        out=order.out,
-        device=order.device,
-        precision=order.config.precision,
-        config_sha256=results_hash(order.config),
-        store_images=order.config.store_images,
-        heatmaps=HeatmapOrder(order.config.explain, study.case_id in order.checked) if order.config.explain else None,
-    )
+def _write_bare(job: CaseJob, failure: Failure | None, books: Books) -> CaseReport:
+    """Write the report of a case without results: it failed, or there was nothing to do.
 
-
-def _keys(order: BatchOrder, job: CaseJob) -> dict[str, str]:
-    """Give each task of a case the key of everything its result depends on."""
-    common = [str(FORMAT), __version__, results_hash(order.config)]
-    keys = {}
-    for bundle, choice in zip(order.plan.bundles, job.choices, strict=True):
-        files = [_stamp(path, order.out.private) for series in choice.chosen for path in series.files]
-        keys[bundle.name] = task_key([*common, bundle.sha256, *choice.chosen_ids, *files])
-    return keys
-
-
-def _stamp(path: Path, private: Path) -> str:
-    try:
-        status = path.stat()
-    except OSError:
-        return "gone"
-    # A member of an archive is unpacked in another folder of private/ every time.
-    full, below = path.absolute(), private.absolute()
-    name = "/".join(full.relative_to(below).parts[1:]) if full.is_relative_to(below) else str(path)
-    return f"{name} {status.st_size} {status.st_mtime_ns}"
-
-
-def _earlier(order: BatchOrder, ledger: Ledger, job: CaseJob) -> CaseReport | None:
-    """Give the report of an earlier run, if it is of the same task and still as it was written."""
-    file = order.out.case(job.case_id) / "case.json"
-    if not file.is_file() or not ledger.is_done(job.case_id, _keys(order, job), file_digest(file)):
-        return None
-    report = read_report(file)
-    folder = file.parent
-    if not all((folder / image.stored).is_file() for image in report.images if image.stored):
-        return None
-    intact = all(
-        (folder / drawn.file).is_file() and file_digest(folder / drawn.file) == drawn.sha256
-        for drawn in report.segmentations or ()
-    )
-    return report if intact else None
-
-
-def _write_bare(order: BatchOrder, job: CaseJob, failure: Failure | None) -> CaseReport:
-    """Write the report of a case without results: it failed, or there was nothing to do."""
+    A good result of an earlier run is not lost by it: it moves to history/.
+    """
     report = CaseReport(
         case_id=job.case_id,
         status="failed" if failure else "nothing_to_do",
@@ -209,8 +188,11 @@ def _write_bare(order: BatchOrder, job: CaseJob, failure: Failure | None) -> Cas
         config_sha256=job.config_sha256,
         diascope_version=__version__,
     )
-    with folder_in_the_making(order.out.case(job.case_id)) as folder:
+    standing = standing_report(job.out, job.case_id)
+    keep = standing is not None and standing.status == "done"
+    with folder_in_the_making(job.out.case(job.case_id), keep_earlier=keep) as folder:
         (folder / "case.json").write_text(report.to_json(), encoding="utf-8")
+    books.kept += keep
     return report
 
 
@@ -223,6 +205,8 @@ def _write_tables(order: BatchOrder, record: RunRecord, books: Books) -> None:
     write_cases(order.out, [*books.rows.values(), *others.rows.values()])
     measured = books.measurements | others.measurements
     write_measurements(order.out, ((case_id, number) for case_id in sorted(measured) for number in measured[case_id]))
+    maps = books.heatmaps | others.heatmaps
+    write_heatmaps(order.out, [(case_id, one) for case_id in sorted(maps) for one in maps[case_id]])
     write_record(order.out, record)
 
 
@@ -236,7 +220,3 @@ def _of_earlier_runs(order: BatchOrder, books: Books) -> Books:
                     seconds = max((row.seconds for row in ledger.rows(file.parent.name).values()), default=0.0)
                     others.enter(read_report(file), seconds)
     return others
-
-
-def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="seconds")

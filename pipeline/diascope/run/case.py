@@ -17,7 +17,7 @@ from diascope.bundles.find import BundleInfo
 from diascope.bundles.network import NetworkInput, open_network, prepare_input
 from diascope.errors import UnsupportedInput
 from diascope.findings import CaseReport, Measurement, Segmentation
-from diascope.geometry import satisfies
+from diascope.imaging.intensity import as_displayed
 from diascope.imaging.measurements import measure_labels, reached_border
 from diascope.imaging.numbers import fill_missing
 from diascope.imaging.preview import draw_preview, encode_png, stack_pictures
@@ -29,6 +29,7 @@ from diascope.io.series import RefusedImage, Series
 from diascope.io.write_nifti import write_heatmap, write_mask, write_volume
 from diascope.run.heatmaps import HeatmapOrder, MadeMap, make_maps, settle_maps
 from diascope.run.image_record import doubts, image_file, record_images
+from diascope.run.suitability import check_suits, outside_limits
 from diascope.tasks.inference import Precision, run_network
 from diascope.tasks.segment import certainty, segment
 from diascope.volume import ColourImage, Heatmap, Mask, Volume
@@ -136,14 +137,12 @@ def read(job: CaseJob) -> CaseImages:
 
 def prepare(images: CaseImages) -> CaseInputs:
     """Run each network's own preprocessing."""
-    for bundle, volume in images.pairs():
-        if not satisfies(volume.space, bundle.block.needs):
-            raise UnsupportedInput(
-                f"{volume.image_id} has a {type(volume.space).__name__}, {bundle.name} needs {bundle.block.needs}",
-                hint="give an image whose header says where its voxels lie",
-                code="no_geometry",
-            )
-    inputs = (prepare_input(bundle, straighten(fill_missing(volume))) for bundle, volume in images.pairs())
+    for bundle, choice in zip(images.job.bundles, images.job.choices, strict=True):
+        for series in choice.chosen:
+            check_suits(bundle, choice.field_of_view, images.volumes[series.image_id])
+    inputs = (
+        prepare_input(bundle, straighten(fill_missing(as_displayed(volume)))) for bundle, volume in images.pairs()
+    )
     return CaseInputs(images, tuple(inputs))
 
 
@@ -188,7 +187,10 @@ def finish(inferred: CaseOutputs) -> CaseResults:
         config_sha256=job.config_sha256,
         diascope_version=__version__,
     )
-    reasons = doubts(report, {bundle.name: bundle.expected for bundle in job.bundles})
+    reasons = (
+        *outside_limits(images.pairs()),
+        *doubts(report, {bundle.name: bundle.expected for bundle in job.bundles}),
+    )
     report = replace(report, review_first=bool(reasons), review_reasons=reasons)
     return CaseResults(images, report, masks, heatmaps, _preview(images, report, masks))
 

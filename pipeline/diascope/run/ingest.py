@@ -11,7 +11,6 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
@@ -29,13 +28,14 @@ from diascope.io.reader import IngestSettings, failure_of
 from diascope.io.selection import Choice
 from diascope.io.series import Catalogue, FileFate, FileRecord, RefusedImage, Series
 from diascope.io.write_nifti import write_colour, write_series, write_volume
-from diascope.run.image_record import image_file, record_images
+from diascope.run.image_record import doubts, image_file, record_images
 from diascope.run.record import (
     CaseRow,
     RunRecord,
     check_same_key,
     read_record,
     row_of,
+    time_stamp,
     versions,
     write_cases,
     write_measurements,
@@ -133,7 +133,7 @@ def run_ingest(order: IngestOrder, ingested: Ingested) -> Iterator[CaseRow]:
     Raises:
         OutputError: The disk is full; cases that were done stay.
     """
-    record = replace(order.record, started=_now())
+    record = replace(order.record, started=time_stamp())
     write_record(order.out, record)
     fates: dict[str, _Stored] = {}
     try:
@@ -145,7 +145,7 @@ def run_ingest(order: IngestOrder, ingested: Ingested) -> Iterator[CaseRow]:
         write_tables(order.out, order.found, ingested.files)
         write_cases(order.out, ingested.rows)
         write_measurements(order.out, ())
-        write_record(order.out, replace(record, finished=_now()))
+        write_record(order.out, replace(record, finished=time_stamp()))
 
 
 @dataclass(frozen=True, slots=True)
@@ -234,6 +234,8 @@ def _finished(
         config_sha256=order.record.config_sha256,
         diascope_version=__version__,
     )
+    reasons = doubts(report, {})
+    report = replace(report, review_first=bool(reasons), review_reasons=reasons)
     (case.folder / "case.json").write_text(report.to_json(), encoding="utf-8")
     case.stack.close()
     return row_of(report, time.perf_counter() - case.started)
@@ -291,7 +293,3 @@ def _after(file: FileRecord, fates: dict[str, _Stored]) -> FileRecord:
         failure = stored.failure
         return replace(file, fate=stored.fate, code=failure.code, reason=failure.reason, cure=failure.cure)
     return replace(file, sha256=dict(stored.sha256).get(file.path, file.sha256))
-
-
-def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="seconds")

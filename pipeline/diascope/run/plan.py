@@ -5,8 +5,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from math import prod
 
-from diascope.bundles.find import BundleInfo, find_bundle
-from diascope.errors import ConfigError, OutputError
+from diascope.bundles.find import BundleInfo
+from diascope.errors import OutputError
+from diascope.geometry import FieldOfView
 from diascope.io.outfolder import OutFolder
 from diascope.io.selection import Choice, choose
 from diascope.io.series import Catalogue, RefusedImage, Series
@@ -79,21 +80,14 @@ class Plan:
         return int(voxels * PACKED_BYTES_PER_VOXEL) + BYTES_PER_CASE * len(self.studies)
 
 
-def plan_run(found: Catalogue, config: RunConfig) -> Plan:
+def plan_run(found: Catalogue, bundles: tuple[BundleInfo, ...], config: RunConfig) -> Plan:
     """Choose for each study what each network is given.
 
-    Raises:
-        BundleError: A network of the config is missing, or not the one that was locked.
-        ConfigError: A network is named twice.
+    Args:
+        found: What lies in the inputs.
+        bundles: The networks of the config, verified, in its order.
+        config: The settings.
     """
-    bundles = tuple(find_bundle(use.name, config.models.dir) for use in config.bundles)
-    names = [bundle.name for bundle in bundles]
-    if twice := sorted({name for name in names if names.count(name) > 1}):
-        # Results are filed under the network's name: the second would take the place of the first.
-        raise ConfigError(
-            f"bundles: {twice[0]} is named twice",
-            hint="name it once, with a select rule that takes all its images (any_of, select: all)",
-        )
     refused: dict[str, list[RefusedImage]] = {}
     for image in found.refused:
         refused.setdefault(image.case_id, []).append(image)
@@ -121,6 +115,12 @@ def check_disk(plan: Plan, out: OutFolder) -> None:
 
 def _choices(series: Sequence[Series], bundles: Sequence[BundleInfo], config: RunConfig) -> tuple[Choice, ...]:
     return tuple(
-        choose(bundle.name, bundle.block.needs, use.select, series)
+        choose(
+            bundle.name,
+            bundle.block.needs,
+            use.select,
+            series,
+            field_of_view=FieldOfView() if use.any_field_of_view else bundle.block.field_of_view,
+        )
         for bundle, use in zip(bundles, config.bundles, strict=True)
     )

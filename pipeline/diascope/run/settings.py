@@ -1,15 +1,17 @@
 """The settings of a run: what a yaml in configs/ may say."""
 
+import re
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from diascope.config import Settings, settings_hash
 from diascope.explain.settings import CheckSettings, ExplainSettings
 from diascope.io.reader import IngestSettings
 from diascope.io.selection import SelectRule
 from diascope.run.tracking_settings import TrackingSettings
+from diascope.tasks.uncertainty_settings import UncertaintySettings
 
 Precision = Literal["auto", "float32", "bfloat16", "float16"]
 
@@ -22,6 +24,15 @@ class BundleUse(Settings):
 
     select: SelectRule = SelectRule()
     """Which images of a study it wants."""
+
+    ensemble: tuple[str, ...] = ()
+    """Other bundles that are asked with it and averaged: same labels, same steps before the network."""
+
+    calibration: Path | None = None
+    """A calibration.json that `diascope evaluate` made; the bundle's own where left out."""
+
+    any_field_of_view: bool = False
+    """Give it images too that show less or more than it was made for; their cases are called doubtful."""
 
 
 class IdentitySettings(Settings):
@@ -53,6 +64,9 @@ class RunConfig(Settings):
     store_images: bool = True
     """Write each image that was given to a network as NIfTI, for the viewer."""
 
+    uncertainty: UncertaintySettings = UncertaintySettings()
+    """Asking networks more than once, and what is promised of misses."""
+
     explain: ExplainSettings | None = ExplainSettings()
     """Heatmaps of what the networks say, with checks: of classes, findings and the labels that a bundle or
     `explain: {targets: [tumour]}` names. `explain: null` makes none."""
@@ -69,6 +83,14 @@ class RunConfig(Settings):
     tracking: TrackingSettings = TrackingSettings()
     """Where MLflow is, and what may go there."""
 
+    @field_validator("device")
+    @classmethod
+    def _is_device(cls, name: str) -> str:
+        # Whether it is there is found out with torch; how it is spelt need not wait for that.
+        if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", name):
+            raise ValueError(f"{name} is not a device: one of auto, cpu, cuda, cuda:0, cuda:1, ...")
+        return name
+
 
 def results_hash(config: RunConfig) -> str:
     """Hash the settings that a result depends on: not where things lie, nor who is told.
@@ -80,6 +102,7 @@ def results_hash(config: RunConfig) -> str:
         bundles=config.bundles,
         precision=config.precision,
         store_images=config.store_images,
+        uncertainty=config.uncertainty,
         explain=_as_asked_of_one_case(config.explain),
         ingest=config.ingest,
     )
