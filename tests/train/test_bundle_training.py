@@ -23,7 +23,7 @@ from diascope.cli.train import train
 from diascope.config import parse_settings
 from diascope.errors import BundleError, ConfigError
 from diascope.findings import ImageFacts
-from diascope.geometry import Grid
+from diascope.geometry import Grid, IndexGrid
 from diascope.imaging.resample import GridOfLogits
 from diascope.tasks.inference import run_network
 from diascope.tasks.segment import segment
@@ -130,6 +130,29 @@ def test_slices_with_neighbours_run_under_stock_monai_too(balls: Made, tmp_path:
 
     assert (ours > 0).any()
     assert (ours == stock).mean() > 0.98
+
+
+def test_a_file_without_geometry_gives_the_same_labels_under_stock_monai_and_keeps_its_place(
+    balls: Made, tmp_path: Path
+) -> None:
+    # An L of balls and a bright corner, so that a mirrored axis is seen; no sform, no qform.
+    rng = np.random.default_rng(2)
+    i, j, k = np.meshgrid(np.arange(32), np.arange(40), np.arange(7), indexing="ij")
+    balls_at = [(8, 9, 3), (8, 30, 3), (22, 30, 4)]
+    shown = np.any([((i - x) ** 2 + (j - y) ** 2 + 4 * (k - z) ** 2) < 30 for x, y, z in balls_at], axis=0)
+    data = (rng.normal(40, 6, shown.shape) + 80 * shown).clip(0, 255).astype(np.float32)
+    nib.save(nib.Nifti1Image(data, None), tmp_path / "scan.nii.gz")
+    fallback = nib.load(tmp_path / "scan.nii.gz").affine
+    assert fallback[0, 0] == -1  # nibabel makes it up
+
+    ours = our_labels(find_bundle(str(balls.folder)), Volume(data, IndexGrid(data.shape), ImageFacts(), "scan"))
+    stock = stock_labels(balls.folder, tmp_path / "scan.nii.gz", tmp_path / "stock")
+
+    assert (ours > 0).any()
+    assert not np.array_equal(ours, ours[::-1])
+    assert (ours == stock).mean() > 0.995
+    (written,) = (tmp_path / "stock").rglob("*_seg.nii.gz")
+    assert np.allclose(nib.load(written).affine, fallback)
 
 
 def test_the_weights_are_small_and_load_without_pickle(heads: Made, balls: Made) -> None:

@@ -1,25 +1,35 @@
-"""The log of a training survives kills, and the line says how long it will take."""
+"""The log of a training survives kills, and the bar says how long it will take."""
 
 import io
 import json
+import re
+import time
 from pathlib import Path
 
-from diascope.train.progress import EpochLog, ProgressLine, progress_text, read_log
+from rich.console import Console
+
+from diascope.train.progress import EpochLog, ProgressBar, read_log
 
 
-def test_the_time_left_comes_from_the_steps_of_this_run_only() -> None:
-    # 20 steps took 60 s, 100 of 300 are left: 300 s.
-    assert progress_text(step=200, first=180, total_steps=300, seconds=60.0) == "step 200 of 300, 0:05:00 left"
+def test_a_terminal_shows_step_loss_and_the_time_left() -> None:
+    stream = io.StringIO()
+    with ProgressBar(400, 100, Console(file=stream, force_terminal=True, width=100)) as bar:
+        for step in range(101, 121):
+            bar.show(step, 0.125)
+            time.sleep(0.01)
+
+    shown = re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", stream.getvalue())
+    assert "120/400" in shown
+    assert "loss 0.125" in shown
+    # 280 steps of 10 ms and a little more: seconds, not minutes and not nothing.
+    assert re.findall(r"left 0:00:(\d\d)", shown)[-1] in {f"{seconds:02d}" for seconds in range(2, 31)}
 
 
-def test_before_the_first_step_nothing_is_promised() -> None:
-    assert progress_text(step=7, first=7, total_steps=300, seconds=1.0) == "step 7 of 300"
-
-
-def test_a_stream_that_is_no_terminal_gets_no_line() -> None:
+def test_a_stream_that_is_no_terminal_gets_no_bar() -> None:
     stream = io.StringIO()
 
-    ProgressLine(10, stream).show(3, 0, 0.5)
+    with ProgressBar(10, 0, Console(file=stream)) as bar:
+        bar.show(3, 0.5)
 
     assert stream.getvalue() == ""
 

@@ -82,7 +82,7 @@ def test_a_training_killed_in_the_middle_ends_with_the_same_curve(tmp_path: Path
     process = subprocess.Popen([sys.executable, "-c", RUN, str(yaml), str(out)], env=environment)
     try:
         deadline = time.monotonic() + 120
-        while len(list((out / "checkpoints").glob("*.pt"))) < 2 and time.monotonic() < deadline:
+        while len(list((out / "checkpoints").glob("*epoch=*.pt"))) < 2 and time.monotonic() < deadline:
             time.sleep(0.02)
     finally:
         process.send_signal(signal.SIGKILL)

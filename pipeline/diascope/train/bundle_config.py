@@ -39,6 +39,7 @@ def inference_config(config: TrainConfig) -> dict[str, Any]:
             "transforms": [
                 {"_target_": "LoadImaged", "keys": "image", "image_only": True},
                 {"_target_": "EnsureChannelFirstd", "keys": "image"},
+                *([] if config.bundle.needs == "grid" else [_without_guessed_affine()]),
                 *steps,
                 {"_target_": "EnsureTyped", "keys": "image", "dtype": "$torch.float32"},
             ],
@@ -89,6 +90,28 @@ def inference_config(config: TrainConfig) -> dict[str, Any]:
             "postprocessing": "@postprocessing",
         },
         "run": ["$@evaluator.run()"],
+    }
+
+
+def _without_guessed_affine() -> dict[str, Any]:
+    """Write the step that makes stock MONAI see a file without geometry as a run of ours does.
+
+    Where sform_code and qform_code are 0 nibabel makes an affine up that mirrors the first axis
+    (https://nipy.org/nibabel/nifti_images.html#the-fall-back-header-affine), and Orientationd believes
+    it. Such voxels lie nowhere: their own order is kept. The way back gives the file its affine again.
+    """
+    nowhere = "not (x.meta.get('sform_code', 1) or x.meta.get('qform_code', 1))"
+
+    def with_affine(affine: str) -> str:
+        meta = f"{{**x.meta, 'affine': {affine}}}"
+        made = f"monai.data.MetaTensor(x.as_tensor(), meta={meta}, applied_operations=x.applied_operations)"
+        return f"$lambda x: {made} if {nowhere} else x"
+
+    return {
+        "_target_": "Lambdad",
+        "keys": "image",
+        "func": with_affine("torch.eye(4, dtype=torch.float64)"),
+        "inv_func": with_affine("torch.as_tensor(x.meta['original_affine'], dtype=torch.float64)"),
     }
 
 

@@ -11,8 +11,9 @@ from torch import nn
 from diascope.errors import ConfigError
 from diascope.train.card import Effort, card_text
 from diascope.train.components import build_network
-from diascope.train.engine import EpochCallback, newest_weights
+from diascope.train.engine import best_weights, newest_weights
 from diascope.train.export import install_bundle, write_bundle
+from diascope.train.handlers import EpochCallback
 from diascope.train.progress import read_log
 from diascope.train.scoring import TestScore, score_bundle, write_scores
 from diascope.train.settings import TrainConfig
@@ -54,6 +55,8 @@ def export_bundle(config: TrainConfig, out: Path, *, models: Path | None = None,
         ConfigError: OUT holds no checkpoint.
     """
     weights = newest_weights(out / "checkpoints")
+    if config.weights == "best":
+        weights = best_weights(out / "checkpoints") or weights
     if weights is None:
         raise ConfigError("the output folder holds no checkpoint yet", hint="train first, for at least one epoch")
     network = build_network(config.network)

@@ -1,4 +1,4 @@
-"""The tables of names a config may use: networks, transforms, losses, optimisers, schedules.
+"""The tables of names a config may use: networks, transforms, optimisers; losses and schedules have their own modules.
 
 A name, never a dotted path: a config that can import anything is a program.
 """
@@ -8,20 +8,50 @@ from typing import Any, TypeVar
 
 import torch
 from monai import inferers, transforms
-from monai.losses import DiceLoss
 from monai.networks import nets
-from monai.optimizers import WarmupCosineSchedule
-from torch import Tensor, nn
-from torch.optim import Optimizer, lr_scheduler
+from torch import nn
+from torch.optim import Optimizer
 
+from diascope.bundles.detector import SliceDetector
+from diascope.bundles.slices import EachSlice, SliceClassifier
+from diascope.bundles.vision_transformer import ClassifyingViT
 from diascope.errors import ConfigError
-from diascope.train.settings import Component, LossSettings, OptimiserSettings, ScheduleSettings
+from diascope.train.names import pick
+from diascope.train.recipe import OptimiserSettings
+from diascope.train.settings import Component
 
-NETWORKS: Mapping[str, type[nn.Module]] = {
+NETWORKS: Mapping[str, Callable[..., nn.Module]] = {
+    "AttentionUnet": nets.AttentionUnet,
     "BasicUNet": nets.BasicUNet,
+    "DenseNet121": nets.DenseNet121,
+    "DenseNet169": nets.DenseNet169,
     "DynUNet": nets.DynUNet,
+    "EfficientNetBN": nets.EfficientNetBN,
     "SegResNet": nets.SegResNet,
+    "SliceClassifier": SliceClassifier,
+    "SliceDetector": SliceDetector,
+    "SwinUNETR": nets.SwinUNETR,
+    "UNETR": nets.UNETR,
     "UNet": nets.UNet,
+    "ViT": ClassifyingViT,
+    "resnet18": nets.resnet18,
+    "resnet34": nets.resnet34,
+    "resnet50": nets.resnet50,
+}
+
+# What is written beside a network's own arguments: nothing is ever downloaded.
+_ALWAYS: Mapping[str, Mapping[str, Any]] = {
+    "DenseNet121": {"pretrained": False},
+    "DenseNet169": {"pretrained": False},
+    "EfficientNetBN": {"pretrained": False},
+}
+
+# Networks and an inferer of ours, as a bundle's config names them.
+_OURS: Mapping[str, str] = {
+    "EachSlice": "diascope.bundles.slices.EachSlice",
+    "SliceClassifier": "diascope.bundles.slices.SliceClassifier",
+    "SliceDetector": "diascope.bundles.detector.SliceDetector",
+    "ViT": "diascope.bundles.vision_transformer.ClassifyingViT",
 }
 
 PREPROCESSING: Mapping[str, type[transforms.Transform]] = {
@@ -38,6 +68,7 @@ PREPROCESSING: Mapping[str, type[transforms.Transform]] = {
 NEIGHBOUR_SLICES = "neighbour_slices"
 
 INFERERS: Mapping[str, type[inferers.Inferer]] = {
+    "EachSlice": EachSlice,
     "SimpleInferer": inferers.SimpleInferer,
     "SliceInferer": inferers.SliceInferer,
     "SlidingWindowInferer": inferers.SlidingWindowInferer,
@@ -47,11 +78,16 @@ AUGMENTATION: Mapping[str, type[transforms.Transform]] = {
     "RandAdjustContrastd": transforms.RandAdjustContrastd,
     "RandAffined": transforms.RandAffined,
     "RandBiasFieldd": transforms.RandBiasFieldd,
+    "RandCropByPosNegLabeld": transforms.RandCropByPosNegLabeld,
+    "Rand3DElasticd": transforms.Rand3DElasticd,
     "RandFlipd": transforms.RandFlipd,
     "RandGaussianNoised": transforms.RandGaussianNoised,
     "RandGaussianSmoothd": transforms.RandGaussianSmoothd,
     "RandScaleIntensityd": transforms.RandScaleIntensityd,
     "RandShiftIntensityd": transforms.RandShiftIntensityd,
+    "RandSimulateLowResolutiond": transforms.RandSimulateLowResolutiond,
+    "RandSpatialCropd": transforms.RandSpatialCropd,
+    "SpatialPadd": transforms.SpatialPadd,
 }
 
 _NEIGHBOURS = (
@@ -68,62 +104,27 @@ OPTIMISERS: Mapping[str, type[Optimizer]] = {
 T = TypeVar("T")
 
 
-class DiceCrossEntropy(nn.Module):
-    """Overlap and cross-entropy, of which only the latter is weighted by class.
-
-    MONAI's DiceCELoss hands its weights to both terms; a Dice term is balanced
-    already, and weighted again it forgets the large structures.
-    """
-
-    def __init__(self, settings: LossSettings, class_weights: Sequence[float] | None) -> None:
-        """Build both terms.
-
-        Args:
-            settings: Their weights.
-            class_weights: A weight per label, background first.
-        """
-        super().__init__()
-        self.settings = settings
-        self.dice = DiceLoss(include_background=False, to_onehot_y=True, softmax=True, batch=settings.batch_dice)
-        self.cross_entropy = nn.CrossEntropyLoss(None if class_weights is None else torch.tensor(class_weights))
-
-    def forward(self, logits: Tensor, label: Tensor) -> Tensor:
-        """Compare a prediction with the truth.
-
-        Args:
-            logits: (b, labels + 1, ...), background first.
-            label: (b, 1, ...) whole numbers.
-        """
-        overlap = self.dice(logits, label)
-        entropy = self.cross_entropy(logits, label[:, 0].long())
-        total: Tensor = self.settings.dice_weight * overlap + self.settings.ce_weight * entropy
-        return total
-
-
-LOSSES: Mapping[str, Callable[[LossSettings, Sequence[float] | None], nn.Module]] = {"dice_ce": DiceCrossEntropy}
-
-
 def build_network(component: Component) -> nn.Module:
     """Build a network with fresh weights."""
-    kind = _pick(NETWORKS, component.name, "network")
-    return _called(kind, component)
+    kind = pick(NETWORKS, component.name, "network")
+    if refused := set(component.args) & set(_ALWAYS.get(component.name, {})):
+        raise ConfigError(
+            f"{component.name}: {', '.join(refused)} is not a setting here: nothing is downloaded",
+            hint="start from a bundle with init_from",
+        )
+    return _called(kind, Component(name=component.name, args={**component.args, **_ALWAYS.get(component.name, {})}))
 
 
 def build_augmentation(components: Sequence[Component]) -> transforms.Compose:
     """Build the random transforms of the training images."""
     return transforms.Compose(
-        [_called(_pick(AUGMENTATION, component.name, "augmentation"), component) for component in components]
+        [_called(pick(AUGMENTATION, component.name, "augmentation"), component) for component in components]
     )
-
-
-def build_loss(settings: LossSettings, class_weights: Sequence[float] | None) -> nn.Module:
-    """Build the loss; `class_weights` holds one per label, background first."""
-    return _pick(LOSSES, settings.name, "loss")(settings, class_weights)
 
 
 def build_optimiser(settings: OptimiserSettings, network: nn.Module) -> Optimizer:
     """Build the optimiser of a network's weights."""
-    kind: Any = _pick(OPTIMISERS, settings.name, "optimiser")
+    kind: Any = pick(OPTIMISERS, settings.name, "optimiser")
     try:
         built: Optimizer = kind(network.parameters(), lr=settings.learning_rate, **settings.args)
     except TypeError as error:
@@ -131,31 +132,16 @@ def build_optimiser(settings: OptimiserSettings, network: nn.Module) -> Optimize
     return built
 
 
-def build_schedule(settings: ScheduleSettings, optimiser: Optimizer, total_steps: int) -> lr_scheduler.LRScheduler:
-    """Build the schedule of the learning rate, stepped once per optimiser step."""
-    builders: Mapping[str, Callable[..., lr_scheduler.LRScheduler]] = {
-        "warmup_cosine": _warmup_cosine,
-        "constant": lambda optimiser, _: lr_scheduler.ConstantLR(optimiser, factor=1.0),
-        "polynomial": lambda optimiser, steps, power=0.9: lr_scheduler.PolynomialLR(optimiser, steps, power),
-        "exponential": lambda optimiser, _, gamma: lr_scheduler.ExponentialLR(optimiser, gamma),
-        "step": lambda optimiser, _, step_size, gamma=0.1: lr_scheduler.StepLR(optimiser, step_size, gamma),
-    }
-    build = _pick(builders, settings.name, "schedule")
-    try:
-        return build(optimiser, total_steps, **settings.args)
-    except TypeError as error:
-        raise ConfigError(f"schedule {settings.name}: {error}") from None
-
-
 def bundle_network(component: Component) -> dict[str, Any]:
     """Write a network as a bundle's config names it."""
-    _pick(NETWORKS, component.name, "network")
-    return {"_target_": component.name, **component.args}
+    pick(NETWORKS, component.name, "network")
+    target = _OURS.get(component.name, component.name)
+    return {"_target_": target, **component.args, **_ALWAYS.get(component.name, {})}
 
 
 def bundle_inferer(component: Component) -> dict[str, Any]:
     """Write an inferer as a bundle's config names it."""
-    _pick(INFERERS, component.name, "inferer")
+    pick(INFERERS, component.name, "inferer")
     return {"_target_": component.name, **component.args}
 
 
@@ -170,24 +156,12 @@ def bundle_preprocessing(components: Sequence[Component], keys: str = "image") -
         if component.name == NEIGHBOUR_SLICES:
             written.append({"_target_": "Lambdad", "keys": keys, "func": _NEIGHBOURS})
         else:
-            _pick(PREPROCESSING, component.name, "preprocessing")
+            pick(PREPROCESSING, component.name, "preprocessing")
             written.append({"_target_": component.name, "keys": keys, **component.args})
     return written
 
 
-def _warmup_cosine(optimiser: Optimizer, total_steps: int, warmup_steps: int = 100) -> lr_scheduler.LRScheduler:
-    warmup_steps = min(warmup_steps, total_steps // 4)
-    built: lr_scheduler.LRScheduler = WarmupCosineSchedule(optimiser, warmup_steps, total_steps, warmup_multiplier=0.01)
-    return built
-
-
-def _pick(table: Mapping[str, T], name: str, kind: str) -> T:
-    if name not in table:
-        raise ConfigError(f"there is no {kind} named {name}", hint=f"there are: {', '.join(sorted(table))}")
-    return table[name]
-
-
-def _called(kind: type[T], component: Component) -> T:
+def _called(kind: Callable[..., T], component: Component) -> T:
     try:
         return kind(**component.args)
     except (TypeError, ValueError) as error:

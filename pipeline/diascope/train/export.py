@@ -137,6 +137,7 @@ def bundle_metadata(config: TrainConfig) -> dict[str, Any]:
             "research_only": bundle.research_only,
             "citations": list(bundle.citations),
             "modality": list(bundle.modality),
+            **({"explain": bundle.explain.model_dump(exclude_defaults=True)} if bundle.explain else {}),
         },
     }
 

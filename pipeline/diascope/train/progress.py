@@ -1,31 +1,56 @@
-"""What a training tells while it runs: a line with the time left, and a log per epoch."""
+"""What a training tells while it runs: a bar with the time left, and a log per epoch."""
 
 import json
 import logging
-import sys
-import time
+import math
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TextIO
+from typing import Self
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 log = logging.getLogger(__name__)
 
+# The time left is guessed from this long: a validation now and then must not frighten.
+GUESSED_FROM_SECONDS = 300.0
 
-class ProgressLine:
-    """One line on a terminal that is written anew; nothing where there is no terminal."""
 
-    def __init__(self, total_steps: int, stream: TextIO | None = None) -> None:
-        """Know the end."""
-        self.total_steps = total_steps
-        self.stream = stream or sys.stderr
-        self.started = time.monotonic()
+class ProgressBar:
+    """A bar with the time left on a terminal; nothing where there is none."""
 
-    def show(self, step: int, first: int, loss: float) -> None:
-        """Show where the training stands; `first` is the step at which this run began."""
-        if self.stream.isatty():
-            seconds = time.monotonic() - self.started
-            self.stream.write("\r" + progress_text(step, first, self.total_steps, seconds) + f"  loss {loss:.3f} ")
-            self.stream.flush()
+    def __init__(self, total_steps: int, first: int, console: Console | None = None) -> None:
+        """Know the end, and the step at which this run begins; None for the console shows nothing."""
+        self._progress: Progress | None = None
+        if console and console.is_terminal:
+            self._progress = Progress(
+                TextColumn("training"),
+                BarColumn(),
+                MofNCompleteColumn(),
+                TextColumn("loss {task.fields[loss]:.3f}"),
+                TimeElapsedColumn(),
+                TextColumn("left"),
+                TimeRemainingColumn(),
+                console=console,
+                speed_estimate_period=GUESSED_FROM_SECONDS,
+            )
+            self._task = self._progress.add_task("training", total=total_steps, completed=first, loss=math.nan)
+
+    def __enter__(self) -> Self:
+        """Take the terminal."""
+        if self._progress:
+            self._progress.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Leave the bar as it is, and give the terminal back."""
+        if self._progress:
+            self._progress.stop()
+
+    def show(self, step: int, loss: float) -> None:
+        """Show where the training stands."""
+        if self._progress:
+            self._progress.update(self._task, completed=step, loss=loss)
 
 
 class EpochLog:
@@ -57,12 +82,3 @@ def read_log(source: Path) -> list[dict[str, float]]:
         except json.JSONDecodeError:
             continue
     return lines
-
-
-def progress_text(step: int, first: int, total_steps: int, seconds: float) -> str:
-    """Say how far a training is and how long it will still take."""
-    done = step - first
-    if done <= 0:
-        return f"step {step} of {total_steps}"
-    left = round(seconds / done * (total_steps - step))
-    return f"step {step} of {total_steps}, {left // 3600}:{left % 3600 // 60:02d}:{left % 60:02d} left"

@@ -11,7 +11,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
-import nibabel as nib
 import numpy as np
 from numpy.typing import NDArray
 
@@ -23,14 +22,13 @@ from diascope.evaluation.segmentation import dice
 from diascope.findings import ImageFacts
 from diascope.geometry import Grid, Space
 from diascope.imaging.resample import GridOfLogits
-from diascope.io.nifti import space_of
 from diascope.tasks.inference import run_network
 from diascope.tasks.segment import segment
 from diascope.train.label_maps import read_label_map, read_tissue_table
 from diascope.train.manifest import ManifestCase, cases_of, check_digests, read_manifest
 from diascope.train.settings import SynthesisSettings, TrainConfig
 from diascope.train.sources import contrast_images
-from diascope.train.volumes import read_case
+from diascope.train.volumes import read_case, read_image
 from diascope.volume import Volume
 
 log = logging.getLogger(__name__)
@@ -136,8 +134,8 @@ def _test_images(config: TrainConfig, cases: Sequence[ManifestCase]) -> Iterator
                 yield _TestImage(case, condition, image, grid, truth)
         return
     for case in cases:
-        image, label = read_case(case, len(config.bundle.labels))
-        space, _ = space_of(nib.load(str(case.image)).header, image.shape[1:])
+        image, label = read_case(case, config.bundle.labels)
+        space = read_image(case.image, case.case).space
         yield _TestImage(case, "", image[0].numpy(), space, label[0].numpy().astype(np.uint8))
 
 

@@ -6,7 +6,19 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 
+from diascope.bundles.find import ExplainWish
 from diascope.config import Settings, parse_settings, read_yaml
+from diascope.train.recipe import (
+    FoldSettings,
+    LossSettings,
+    OptimiserSettings,
+    RegularisationSettings,
+    ScheduleSettings,
+    SearchSettings,
+    StartSettings,
+    resolved,
+)
+from diascope.train.source_settings import BoxSettings, ClassSettings, VolumeSettings
 
 Fraction = Annotated[float, Field(ge=0, le=1)]
 
@@ -54,6 +66,9 @@ class BundleSettings(Settings):
 
     modality: tuple[str, ...] = ("MR",)
     """DICOM modalities the network was made for."""
+
+    explain: ExplainWish | None = None
+    """What a run explains without being asked, and how: `{method: hires_cam, targets: [tumour]}`."""
 
     licence: str
     """Licence of the weights."""
@@ -201,51 +216,6 @@ class SliceSettings(Settings):
     """Fraction of training slices whose neighbours are drawn towards them, as in scans with thin slices."""
 
 
-class LossSettings(Settings):
-    """What the training lowers."""
-
-    name: str = "dice_ce"
-    """Name in the table of losses."""
-
-    dice_weight: NonNegativeFloat = 1.0
-    """Weight of the overlap term."""
-
-    ce_weight: NonNegativeFloat = 1.0
-    """Weight of the cross-entropy term."""
-
-    batch_dice: bool = False
-    """Whether overlap is counted over the batch instead of per image; steadier where images show nothing."""
-
-    class_weights: Literal["none", "inverse_sqrt_frequency"] = "none"
-    """How rare labels are weighted in the cross-entropy."""
-
-
-class OptimiserSettings(Settings):
-    """How the weights move."""
-
-    name: str = "adamw"
-    """Name in the table of optimisers."""
-
-    learning_rate: PositiveFloat = 1e-3
-    """Highest learning rate."""
-
-    args: dict[str, Any] = Field(default_factory=dict)
-    """Further arguments of the optimiser."""
-
-    clip_norm: NonNegativeFloat = 5.0
-    """Largest norm of the gradient; 0 does not clip."""
-
-
-class ScheduleSettings(Settings):
-    """How the learning rate changes over the training."""
-
-    name: str = "warmup_cosine"
-    """Name in the table of schedules."""
-
-    args: dict[str, Any] = Field(default_factory=dict)
-    """Further arguments of the schedule."""
-
-
 class TrainConfig(Settings):
     """One training, from the manifest to the bundle."""
 
@@ -258,7 +228,9 @@ class TrainConfig(Settings):
     data_root: Path
     """Folder to which the manifest's file paths are relative."""
 
-    source: Annotated[SynthesisSettings | SliceSettings, Field(discriminator="kind")]
+    source: Annotated[
+        SynthesisSettings | SliceSettings | VolumeSettings | ClassSettings | BoxSettings, Field(discriminator="kind")
+    ]
     """How training images are made of the manifest's files."""
 
     network: Component
@@ -282,6 +254,18 @@ class TrainConfig(Settings):
     schedule: ScheduleSettings = ScheduleSettings()
     """How the learning rate changes."""
 
+    regularisation: RegularisationSettings = RegularisationSettings()
+    """What keeps the weights small, and the training short."""
+
+    init_from: StartSettings | None = None
+    """Where the weights come from; None begins with random ones."""
+
+    folds: FoldSettings | None = None
+    """Cross-validation; None takes the manifest's own splits."""
+
+    search: SearchSettings | None = None
+    """A search for better settings; None trains once."""
+
     epochs: PositiveInt
     """Length of the training; the schedule ends with it."""
 
@@ -289,7 +273,7 @@ class TrainConfig(Settings):
     """Optimiser steps between two log lines."""
 
     batch_size: PositiveInt = 1
-    """Images per step."""
+    """Images per step, all processes together."""
 
     validate_every_epochs: PositiveInt = 1
     """Epochs between two validations."""
@@ -299,6 +283,9 @@ class TrainConfig(Settings):
 
     checkpoint_every_epochs: PositiveInt = 1
     """Epochs between two checkpoints; at most this much is lost by a kill."""
+
+    weights: Literal["last", "best"] = "last"
+    """Which the bundle gets: those of the last epoch, or of the best one on the calibration split."""
 
     seed: NonNegativeInt = 0
     """Seed of everything random."""
@@ -330,4 +317,7 @@ def load_train_config(source: Path, overrides: Sequence[str] = ()) -> TrainConfi
     """
     config = parse_settings(TrainConfig, read_yaml(source), overrides, where=source.name)
     here = source.resolve().parent
-    return config.model_copy(update={"manifest": here / config.manifest, "data_root": here / config.data_root})
+    start = resolved(config.init_from, here) if config.init_from else None
+    return config.model_copy(
+        update={"manifest": here / config.manifest, "data_root": here / config.data_root, "init_from": start}
+    )

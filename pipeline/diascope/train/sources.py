@@ -19,6 +19,7 @@ from torch.utils.data import Dataset, Sampler
 from diascope.errors import InputError
 from diascope.train.label_maps import LabelMap, TissueTable
 from diascope.train.settings import SliceSettings, SynthesisSettings
+from diascope.train.source_settings import BoxSettings
 from diascope.train.synthesis import at_image, draw_contrast, synthesise
 
 Sample = dict[str, Any]
@@ -46,16 +47,17 @@ class Draws(Dataset[Sample]):
 class CountingSampler(Sampler[int]):
     """Numbers without end, beginning where the training stands."""
 
-    def __init__(self, first: int) -> None:
-        """Begin at `first`."""
+    def __init__(self, first: int, step: int = 1) -> None:
+        """Begin at `first`; with several processes each takes every so-manyth."""
         self.first = first
+        self.step = step
 
     def __iter__(self) -> Iterator[int]:
         """Count on."""
         number = self.first
         while True:
             yield number
-            number += 1
+            number += self.step
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -86,7 +88,7 @@ class SynthesisSource:
 
     def draw(self, number: int) -> Sample:
         """Synthesise the image of this number."""
-        source = self.maps[_turn(number, len(self.maps), self.seed)]
+        source = self.maps[turn(number, len(self.maps), self.seed)]
         settings = at_image(self.settings, number)
         made = synthesise(source, self.table, settings, np.random.default_rng((self.seed, number)))
         return {"image": made.image, "label": made.label, "case": source.case}
@@ -97,22 +99,19 @@ class SliceSource:
     """Slices of volumes; patients in turn, so that long scans do not dominate."""
 
     volumes: Sequence[PreparedVolume]
-    settings: SliceSettings
+    settings: SliceSettings | BoxSettings
     augmentation: Compose
     seed: int
 
     def draw(self, number: int) -> Sample:
         """Pick a slice of the patient whose turn it is, and alter it at random."""
         rng = np.random.default_rng((self.seed, number))
-        volume = self.volumes[_turn(number, len(self.volumes), self.seed)]
+        volume = self.volumes[turn(number, len(self.volumes), self.seed)]
         has_label = (volume.label > 0).flatten(0, 2).any(0).numpy()
         wants_label = rng.random() < self.settings.foreground_fraction
         choice = np.flatnonzero(has_label == wants_label)
         at = int(rng.choice(choice)) if len(choice) else int(rng.integers(len(has_label)))
-        image = volume.image[..., at]
-        if rng.random() < self.settings.thin_fraction:
-            middle = image[image.shape[0] // 2]
-            image = middle + float(rng.random()) * (image - middle)
+        image = thinned(volume.image[..., at], self.settings.thin_fraction, rng)
         self.augmentation.set_random_state(seed=int(rng.integers(2**31)))
         altered: Any = self.augmentation({"image": image, "label": volume.label[..., at]})
         return {
@@ -120,6 +119,21 @@ class SliceSource:
             "label": torch.as_tensor(altered["label"]),
             "case": volume.case,
         }
+
+
+def thinned(image: Tensor, fraction: float, rng: np.random.Generator) -> Tensor:
+    """Draw a slice's neighbours towards it, as in a scan with thin slices; sometimes.
+
+    Args:
+        image: (channels, i, j), the slice in the middle of its neighbours.
+        fraction: How often.
+        rng: Where chance comes from.
+    """
+    if rng.random() >= fraction:
+        return image
+    middle = image[image.shape[0] // 2]
+    thin: Tensor = middle + float(rng.random()) * (image - middle)
+    return thin
 
 
 def validation_synthesis(
@@ -174,7 +188,8 @@ def class_weights(frequencies: NDArray[np.float64], kind: str) -> list[float] | 
     return [float(weight) for weight in weights / weights.mean()]
 
 
-def _turn(number: int, count: int, seed: int) -> int:
+def turn(number: int, count: int, seed: int) -> int:
+    """Say whose turn it is at the image of this number: all `count` once, in random order, then again."""
     round_number, at = divmod(number, count)
     return int(np.random.default_rng((seed, round_number, 1)).permutation(count)[at])
 

@@ -7,15 +7,23 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+from torch import nn
 
-from diascope.config import settings_hash
+from diascope.config import parse_settings, settings_hash
 from diascope.errors import ConfigError
 from diascope.train.bundle_config import built_inferer, inference_config, preprocessing_after_reading
-from diascope.train.components import build_augmentation, build_loss, build_network, build_optimiser, build_schedule
-from diascope.train.engine import EpochCallback, Training, build_validator, run_training
+from diascope.train.classification_source import ClassSource, check_shown, classed_volumes, watch_classes, whole_samples
+from diascope.train.components import build_augmentation, build_network, build_optimiser
+from diascope.train.detection_source import BoxLoss, watch_boxes
+from diascope.train.engine import best_weights, run_training
+from diascope.train.handlers import EpochCallback
 from diascope.train.label_maps import label_frequencies, read_label_map, read_tissue_table
+from diascope.train.learner import Training
+from diascope.train.losses import Penalised, build_loss
 from diascope.train.manifest import ManifestCase, cases_of, read_manifest
+from diascope.train.schedules import build_schedule
 from diascope.train.settings import SliceSettings, SynthesisSettings, TrainConfig
+from diascope.train.source_settings import BoxSettings, ClassSettings
 from diascope.train.sources import (
     Sample,
     SliceSource,
@@ -26,6 +34,10 @@ from diascope.train.sources import (
     label_fractions,
     validation_synthesis,
 )
+from diascope.train.start import Frozen, load_start
+from diascope.train.team import Team
+from diascope.train.validation import Watch, watch_labels
+from diascope.train.volume_source import VolumeSource
 from diascope.train.volumes import prepare_volumes
 
 log = logging.getLogger(__name__)
@@ -40,13 +52,16 @@ class TrainingData:
     class_weights: Sequence[float] | None
 
 
-def train_network(config: TrainConfig, out: Path, callbacks: Sequence[EpochCallback] = ()) -> torch.nn.Module:
+def train_network(
+    config: TrainConfig, out: Path, callbacks: Sequence[EpochCallback] = (), team: Team | None = None
+) -> nn.Module:
     """Train a network, or finish a training that was interrupted.
 
     Args:
         config: The training.
         out: Folder of checkpoints and log.
         callbacks: Called after each epoch with its number and its metrics.
+        team: The processes that train together; None for this one alone.
 
     Raises:
         ConfigError: OUT holds another training, or the config does not fit the data.
@@ -54,12 +69,15 @@ def train_network(config: TrainConfig, out: Path, callbacks: Sequence[EpochCallb
     """
     if config.threads is not None:
         torch.set_num_threads(config.threads)
-    _claim(out, config)
+    team = team or Team(torch.device(config.device))
+    team.share_of(config.batch_size)
+    with team.first_goes_first():
+        _claim(out, config)
     torch.manual_seed(config.seed)
-    names = [label.name for label in config.bundle.labels]
     data = training_data(config)
-    device = torch.device(config.device)
-    network = build_network(config.network).to(device)
+    network = build_network(config.network)
+    frozen = _started(network, config, team) if config.init_from else None
+    network = network.to(team.device)
     if config.channels_last:
         network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stub forgets it
     optimiser = build_optimiser(config.optimiser, network)
@@ -68,13 +86,13 @@ def train_network(config: TrainConfig, out: Path, callbacks: Sequence[EpochCallb
         network=network,
         optimiser=optimiser,
         schedule=build_schedule(config.schedule, optimiser, config.epochs * config.steps_per_epoch),
-        loss=build_loss(config.loss, data.class_weights).to(device),
-        device=device,
+        loss=_loss(config, data, network).to(team.device),
+        team=team,
+        frozen=frozen,
     )
-    is_whole = isinstance(config.source, SliceSettings)
-    inferer = built_inferer(inference_config(config)) if is_whole else None
-    validation = build_validator(training, data.validation, names, inferer)
-    run_training(training, data.source, validation, out, callbacks)
+    run_training(training, data.source, _watch(training, data), out, callbacks)
+    if config.weights == "best" and (best := best_weights(out / "checkpoints")) is not None:
+        network.load_state_dict(best)
     return network
 
 
@@ -85,7 +103,9 @@ def training_data(config: TrainConfig) -> TrainingData:
     log.info("%d training cases, %d to watch the training", len(train), len(held))
     if isinstance(config.source, SynthesisSettings):
         return _synthesis_data(config, config.source, train, held)
-    return _slice_data(config, config.source, train, held)
+    if isinstance(config.source, ClassSettings):
+        return _class_data(config, config.source, train, held)
+    return _masked_data(config, train, held)
 
 
 def _synthesis_data(
@@ -103,44 +123,107 @@ def _synthesis_data(
     )
 
 
-def _slice_data(
-    config: TrainConfig, settings: SliceSettings, train: Sequence[ManifestCase], held: Sequence[ManifestCase]
-) -> TrainingData:
-    labels = len(config.bundle.labels)
+def _masked_data(config: TrainConfig, train: Sequence[ManifestCase], held: Sequence[ManifestCase]) -> TrainingData:
+    labels = config.bundle.labels
     preprocessing = preprocessing_after_reading(inference_config(config))
     volumes = prepare_volumes(train, labels, preprocessing)
-    frequencies = label_fractions(volumes, labels)
-    check_classes(frequencies, [label.name for label in config.bundle.labels])
+    frequencies = label_fractions(volumes, len(labels))
+    check_classes(frequencies, [label.name for label in labels])
     watched = prepare_volumes(held, labels, preprocessing)
+    augmentation = build_augmentation(config.augmentation)
+    source: Source = VolumeSource(volumes, augmentation, config.seed)
+    if isinstance(config.source, SliceSettings | BoxSettings):
+        source = SliceSource(volumes, config.source, augmentation, config.seed)
     return TrainingData(
-        source=SliceSource(volumes, settings, build_augmentation(config.augmentation), config.seed),
+        source=source,
         validation=[{"image": one.image, "label": one.label, "case": one.case} for one in watched],
         class_weights=class_weights(frequencies, config.loss.class_weights),
     )
 
 
+def _class_data(
+    config: TrainConfig, settings: ClassSettings, train: Sequence[ManifestCase], held: Sequence[ManifestCase]
+) -> TrainingData:
+    preprocessing = preprocessing_after_reading(inference_config(config))
+    volumes = classed_volumes(train, config, settings, preprocessing)
+    frequencies = check_shown(volumes, [label.name for label in config.bundle.labels])
+    watched = classed_volumes(held, config, settings, preprocessing)
+    return TrainingData(
+        source=ClassSource(volumes, settings, build_augmentation(config.augmentation), config.seed),
+        validation=whole_samples(watched),
+        class_weights=class_weights(frequencies, config.loss.class_weights),
+    )
+
+
+def _watch(training: Training, data: TrainingData) -> Watch:
+    config = training.config
+    names = [label.name for label in config.bundle.labels]
+    if isinstance(config.source, SynthesisSettings):
+        return watch_labels(training, data.validation, names)
+    inferer = built_inferer(inference_config(config))
+    if isinstance(config.source, ClassSettings):
+        return watch_classes(training, data.validation, names, inferer)
+    if isinstance(config.source, BoxSettings):
+        return watch_boxes(training, data.validation, config.source, inferer)
+    return watch_labels(training, data.validation, names, inferer)
+
+
+def _loss(config: TrainConfig, data: TrainingData, network: nn.Module) -> nn.Module:
+    if isinstance(config.source, BoxSettings):
+        return BoxLoss(network, config.source)
+    loss = build_loss(config.loss, data.class_weights)
+    price = config.regularisation
+    return Penalised(loss, network, price) if price.l1 or price.l2 else loss
+
+
+def _started(network: nn.Module, config: TrainConfig, team: Team) -> Frozen | None:
+    start = config.init_from
+    if start is None:
+        return None
+    load_start(network, config.network, start)
+    if start.unfreeze_at_epoch and team.size > 1:
+        # torch's gradient averaging is told once, at the beginning, which weights learn.
+        raise ConfigError(
+            "init_from.unfreeze_at_epoch works with one process only",
+            hint="train in two steps: the second with init_from the first one's bundle",
+        )
+    return Frozen(network, start) if start.frozen or start.frozen_layers else None
+
+
 def _claim(out: Path, config: TrainConfig) -> None:
-    identity = settings_hash(config.model_copy(update=_defaults_of(config)))
     note = out / "training.json"
     (out / "checkpoints").mkdir(parents=True, exist_ok=True)
-    if note.is_file() and json.loads(note.read_text(encoding="utf-8"))["identity"] != identity:
-        raise ConfigError(
-            "the output folder holds a training with other settings",
-            hint="give -o another folder, or empty this one",
-        )
-    note.write_text(json.dumps({"identity": identity, "config": config.model_dump(mode="json")}), encoding="utf-8")
+    if note.is_file():
+        told = json.loads(note.read_text(encoding="utf-8"))
+        # By the settings and not by the hash that was noted: a setting that came later has its default there.
+        before = parse_settings(TrainConfig, told["config"])
+        if settings_hash(_what_matters(before)) != settings_hash(_what_matters(config)):
+            raise ConfigError(
+                "the output folder holds a training with other settings",
+                hint="give -o another folder, or empty this one",
+            )
+    part = note.with_suffix(".part")
+    part.write_text(json.dumps({"config": config.model_dump(mode="json")}), encoding="utf-8")
+    part.replace(note)
 
 
-def _defaults_of(config: TrainConfig) -> dict[str, object]:
-    plain: dict[str, object] = {
-        "epochs": 1,
-        "threads": None,
-        "data_workers": 0,
-        "device": "cpu",
-        "channels_last": False,
-    }
-    plain |= {"data_root": Path(), "manifest": Path(config.manifest.name), "weights_dtype": "float32"}
+def _what_matters(config: TrainConfig) -> TrainConfig:
+    """Set what may change between two runs of the same training to a fixed value."""
     labels = tuple(label.model_copy(update={"colour": "#000000"}) for label in config.bundle.labels)
-    fixed = {"version": "", "title": "", "licence": "", "citations": (), "intended_use": "", "limits": ()}
-    bundle = config.bundle.model_copy(update={"labels": labels, "data_statement": "", "training_note": "", **fixed})
-    return {**plain, "bundle": bundle}
+    words = dict.fromkeys(("version", "title", "licence", "intended_use", "data_statement", "training_note"), "")
+    bundle = config.bundle.model_copy(update={"labels": labels, "citations": (), "limits": (), **words})
+    return config.model_copy(
+        update={
+            "bundle": bundle,
+            "epochs": 1,
+            "threads": None,
+            "data_workers": 0,
+            "device": "cpu",
+            "channels_last": False,
+            "data_root": Path(),
+            "manifest": Path(config.manifest.name),
+            "weights_dtype": "float32",
+            "weights": "last",
+            "search": None,
+        }
+    )

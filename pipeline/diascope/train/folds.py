@@ -1,0 +1,81 @@
+"""Cross-validation by patient: the same deal of folds for the same manifest and seed.
+
+The patients of the splits `train` and `calibration` are dealt into folds; one fold is
+held out as `calibration`, the others train. Test patients stay test patients.
+"""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from diascope.errors import ConfigError
+from diascope.train.manifest import ManifestCase, read_manifest
+from diascope.train.recipe import FoldSettings
+from diascope.train.settings import TrainConfig
+
+
+def training_cases(config: TrainConfig) -> tuple[ManifestCase, ...]:
+    """Read a training's manifest; with folds its splits are dealt anew.
+
+    Raises:
+        ConfigError: The manifest or the folds cannot be used.
+        InputError: A file is missing.
+    """
+    cases = read_manifest(config.manifest, config.data_root)
+    return cases if config.folds is None else held_out(cases, config.folds, config.seed)
+
+
+def held_out(cases: Sequence[ManifestCase], folds: FoldSettings, seed: int) -> tuple[ManifestCase, ...]:
+    """Hold out one fold.
+
+    Args:
+        cases: Of the manifest.
+        folds: How many, and which.
+        seed: Of the deal.
+
+    Raises:
+        ConfigError: No one fold is named, or there are fewer patients than folds.
+    """
+    if folds.only is None or folds.only > folds.count:
+        raise ConfigError(f"folds.only is {folds.only}: expected 1 to {folds.count}")
+    fold_of = deal(sorted({case.patient for case in cases if case.split != "test"}), folds.count, seed)
+    return tuple(
+        case
+        if case.split == "test"
+        else replace(case, split="calibration" if fold_of[case.patient] == folds.only else "train")
+        for case in cases
+    )
+
+
+def deal(patients: Sequence[str], count: int, seed: int) -> dict[str, int]:
+    """Deal patients into folds of equal size, but for one patient.
+
+    Returns:
+        Number of the fold, from 1, by patient.
+
+    Raises:
+        ConfigError: There are fewer patients than folds.
+    """
+    if len(patients) < count:
+        raise ConfigError(
+            f"{len(patients)} patients cannot be dealt into {count} folds",
+            hint="set folds.count to at most the number of patients in the splits train and calibration",
+        )
+    # A stream of its own, so that nothing else of the training moves with it.
+    order = np.random.default_rng((seed, 2**33)).permutation(len(patients))
+    return {patients[at]: place % count + 1 for place, at in enumerate(order.tolist())}
+
+
+def fold_config(config: TrainConfig, number: int) -> TrainConfig:
+    """Give the training of one fold."""
+    folds = config.folds
+    if folds is None:
+        raise ConfigError("the config asks for no folds")
+    return config.model_copy(update={"folds": folds.model_copy(update={"only": number})})
+
+
+def fold_folder(out: Path, number: int) -> Path:
+    """Name the folder of one fold."""
+    return out / f"fold_{number}"
