@@ -19,6 +19,7 @@ class Shell:
         monkeypatch.setenv("DIASCOPE_MODELS", str(models))
         monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
         monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
+        monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
 
     def __call__(self, *arguments: object) -> tuple[int, str, str]:
         self.monkeypatch.setattr("sys.argv", ["diascope", *map(str, arguments)])

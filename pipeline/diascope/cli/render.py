@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from diascope.run.plan import Plan, StudyPlan
+from diascope.run.plan import Plan
 from diascope.run.record import CaseRow
 
 if TYPE_CHECKING:
@@ -63,28 +63,6 @@ def kept_lines(kept: int) -> list[str]:
     return [f"{_count(kept, 'case')} had a good result before: it is kept {where}"] if kept else []
 
 
-def plan_text(plan: Plan, *, every_study: bool) -> str:
-    """Say what will run and what will not, and why.
-
-    Args:
-        plan: Of the run.
-        every_study: Also the choice of images, study by study.
-    """
-    files = Counter(row.fate for row in plan.catalogue.files)
-    used = files.pop("used", 0)
-    lines = [
-        f"{_count(len(plan.catalogue.files), 'file')}: {used} in images"
-        + "".join(f", {n} {fate.replace('_', ' ')}" for fate, n in sorted(files.items())),
-        f"{_count(len(plan.studies), 'case')}: {len(plan.to_run)} to run, {len(plan.nothing_to_do)} nothing to do,"
-        f" {len(plan.refused)} refused",
-        f"networks: {', '.join(bundle.name for bundle in plan.bundles)}",
-        f"disk: about {plan.disk_bytes / 1e6:.0f} MB",
-    ]
-    if every_study:
-        lines += [line for study in plan.studies for line in _study_lines(study)]
-    return "\n".join(lines)
-
-
 def reject_lines(plan: Plan) -> list[str]:
     """Count the files that are in no case, by code; images that were refused first."""
     why = Counter((row.fate, row.code) for row in plan.catalogue.files if row.fate in {"refused", "failed"})
@@ -93,18 +71,6 @@ def reject_lines(plan: Plan) -> list[str]:
         "no image" if row.fate == "not_an_image" else row.code for row in plan.catalogue.files if row.fate in _SKIPPED
     )
     return lines + [f"{_count(n, 'file')} skipped: {why}" for why, n in sorted(skipped.items())]
-
-
-def _study_lines(study: StudyPlan) -> list[str]:
-    lines = [f"\n{study.case_id}"]
-    for choice in study.choices:
-        names = ", ".join(choice.chosen_ids) or "nothing to do"
-        lines.append(f"  {choice.bundle}: {names}")
-        lines += [f"    not {image_id}: {reason}" for image_id, reason in choice.why_not]
-    lines += [
-        f"  refused {image.image_id} ({_count(image.files, 'file')}): {image.failure.reason}" for image in study.refused
-    ]
-    return lines
 
 
 def _were(n: int) -> str:

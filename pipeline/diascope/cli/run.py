@@ -46,7 +46,7 @@ def run(  # noqa: PLR0913, PLR0917 - the options of the command line
         raise ConfigError("a run needs an output folder", hint="-o OUT")
     request = make_request(inputs, settings, name)
     if plan or out is None:
-        _show_plan(request)
+        _show_plan(request, as_json=as_json)
         return
     if run_request(request, out, as_json=as_json):
         raise typer.Exit(CASE_FAILED)
@@ -65,9 +65,14 @@ def run_request(request: "RunRequest", out_root: Path, *, as_json: bool = False)
     out = OutFolder(out_root)
     key = user_key(request.config.identity.key_file)
     check_earlier(request, out, key)
+    for line in stranger_lines(request.bundles):
+        typer.echo(line, err=True)
     # Only now what takes seconds to load.
+    from diascope.cli.expected import expected_of, remember_run
+    from diascope.cli.plan_text import plan_text
+    from diascope.cli.bundle_text import stranger_lines
     from diascope.cli.redaction import register_identifiers
-    from diascope.cli.render import earlier_lines, failure_lines, kept_lines, plan_text, reject_lines, total_line
+    from diascope.cli.render import earlier_lines, failure_lines, kept_lines, reject_lines, total_line
     from diascope.run.batch import Books
     from diascope.run.found import found_in
     from diascope.run.session import make_order
@@ -79,10 +84,12 @@ def run_request(request: "RunRequest", out_root: Path, *, as_json: bool = False)
     with out.claimed(), found_in(request.inputs, request.config.ingest, key, out.private) as found:
         register_identifiers(found)
         order = make_order(request, found, key, out, device)
-        for line in (plan_text(order.plan, every_study=False), *earlier_lines(order.plan, order.earlier)):
+        expected = expected_of(order.plan, order.config, device, try_windows=False).without(order.earlier.reports)
+        for line in (plan_text(order.plan, expected), *earlier_lines(order.plan, order.earlier)):
             typer.echo(line, err=True)
         books = Books()
         _print_cases(order, books, as_json=as_json)
+    remember_run(order, books, device)
     rows = list(books.rows.values())
     if not as_json:
         typer.echo(total_line(rows, books.resumed))
@@ -132,9 +139,10 @@ def _with_progress(rows: "Iterator[CaseRow]", total: int) -> "Iterator[CaseRow]"
             yield row
 
 
-def _show_plan(request: "RunRequest") -> None:
+def _show_plan(request: "RunRequest", *, as_json: bool) -> None:
+    from diascope.cli.expected import expected_of
+    from diascope.cli.plan_text import plan_facts, plan_text, study_lines
     from diascope.cli.redaction import register_identifiers
-    from diascope.cli.render import plan_text
     from diascope.run.found import found_in
     from diascope.run.key import user_key
     from diascope.run.plan import plan_run
@@ -143,6 +151,13 @@ def _show_plan(request: "RunRequest") -> None:
     key = user_key(request.config.identity.key_file)
     with found_in(request.inputs, request.config.ingest, key) as found:
         register_identifiers(found)
-        text = plan_text(plan_run(found, request.bundles, request.config), every_study=True)
-    typer.echo(f"device: {choose_device(request.config.device).description}")
-    typer.echo(text)
+        plan = plan_run(found, request.bundles, request.config)
+    device = choose_device(request.config.device)
+    expected = expected_of(plan, request.config, device, try_windows=True)
+    if as_json:
+        for facts in plan_facts(plan, expected):
+            typer.echo(json.dumps(facts))
+        return
+    lines = (f"device: {device.description}", plan_text(plan, expected), *study_lines(plan, expected, request.inputs))
+    for line in lines:
+        typer.echo(line)

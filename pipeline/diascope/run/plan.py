@@ -41,6 +41,12 @@ class StudyPlan:
         by_id = {series.image_id: series for choice in self.choices for series in choice.chosen}
         return tuple(by_id.values())
 
+    @property
+    def disk_bytes(self) -> int:
+        """Estimate what its results will take on disk."""
+        voxels = sum(prod(series.space.shape) for series in self.chosen if series.space is not None)
+        return int(voxels * PACKED_BYTES_PER_VOXEL) + BYTES_PER_CASE
+
 
 @dataclass(frozen=True, slots=True)
 class Plan:
@@ -74,10 +80,7 @@ class Plan:
     @property
     def disk_bytes(self) -> int:
         """Estimate what the results will take on disk."""
-        voxels = sum(
-            prod(series.space.shape) for study in self.to_run for series in study.chosen if series.space is not None
-        )
-        return int(voxels * PACKED_BYTES_PER_VOXEL) + BYTES_PER_CASE * len(self.studies)
+        return sum(study.disk_bytes for study in self.studies)
 
 
 def plan_run(found: Catalogue, bundles: tuple[BundleInfo, ...], config: RunConfig) -> Plan:

@@ -1,0 +1,77 @@
+"""How long a run will take, on this machine: for `--plan`, and before a run."""
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from diascope.run.batch import BatchOrder, Books
+    from diascope.run.estimate import Estimate, Machine
+    from diascope.run.plan import Plan
+    from diascope.run.settings import RunConfig
+    from diascope.run.speeds import Speed
+    from diascope.tasks.device import Device
+
+
+def expected_of(plan: "Plan", config: "RunConfig", device: "Device", *, try_windows: bool) -> "Estimate":
+    """Estimate a run from what earlier runs took.
+
+    Args:
+        plan: Of the run.
+        config: Its settings.
+        device: Where its networks run.
+        try_windows: Run one window of each network that has not run here yet.
+    """
+    from diascope.run.estimate import estimate
+    from diascope.run.speeds import read_speeds, speeds_file
+
+    machine = _machine(config, device)
+    speeds = read_speeds(speeds_file())
+    if try_windows:
+        speeds |= _tried(plan, config, device, machine, set(speeds))
+    return estimate(plan, speeds, machine)
+
+
+def remember_run(order: "BatchOrder", books: "Books", device: "Device") -> None:
+    """Keep how fast a run was, for the next estimate.
+
+    Args:
+        order: Of the run.
+        books: As they stand when it has ended.
+        device: Where its networks ran.
+    """
+    from diascope.run.estimate import learned
+    from diascope.run.speeds import NOTHING, read_speeds, speeds_file, write_speeds
+
+    done = [row.case_id for row in books.rows.values() if row.status == "done"]
+    new = [case_id for case_id in done if case_id not in order.earlier.reports]
+    found = learned(order.plan, new, books.stage_seconds, _machine(order.config, device))
+    if found:
+        known = read_speeds(speeds_file())
+        write_speeds(speeds_file(), known | {name: known.get(name, NOTHING) + one for name, one in found.items()})
+
+
+def _tried(
+    plan: "Plan", config: "RunConfig", device: "Device", machine: "Machine", known: set[str]
+) -> "dict[str, Speed]":
+    from diascope.errors import PipelineError
+    from diascope.run.estimate import window_of
+    from diascope.run.speeds import Speed
+    from diascope.tasks.device import limit_threads
+    from diascope.tasks.speed import time_window
+
+    limit_threads()
+    tried: dict[str, Speed] = {}
+    for bundle in plan.bundles:
+        name, one = machine.name(bundle), window_of(plan, bundle)
+        if name in known or one is None:
+            continue
+        try:
+            tried[name] = Speed(time_window(bundle, one.window, device.name, config.precision), one.voxels)
+        except PipelineError:  # it will be told when it runs; an estimate is not worth a failure
+            continue
+    return tried
+
+
+def _machine(config: "RunConfig", device: "Device") -> "Machine":
+    from diascope.run.estimate import Machine
+
+    return Machine(device.description, config.explain is not None)

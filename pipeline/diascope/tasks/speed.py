@@ -1,0 +1,42 @@
+"""How fast a network is on this device: one window of zeros, timed."""
+
+import json
+import time
+
+import numpy as np
+
+from diascope.bundles.find import METADATA, BundleInfo
+from diascope.bundles.network import NetworkInput, open_network
+from diascope.tasks.inference import Precision, run_network
+
+
+def time_window(bundle: BundleInfo, window: tuple[int, ...], device: str, precision: Precision) -> float:
+    """Time one window; the first that a network sees is slower and does not count.
+
+    Args:
+        bundle: A verified bundle.
+        window: (x, y, z) or (x, y) voxels.
+        device: As torch spells it.
+        precision: Of the run.
+
+    Returns:
+        Seconds.
+
+    Raises:
+        BundleError: The network does not build.
+        InputError: Its numbers are not finite on an empty window.
+    """
+    opened = open_network(bundle.folder, bundle.sha256, device)
+    shape = window if len(window) == 3 else (*window, 1)
+    empty = NetworkInput(np.zeros((_channels(bundle), *shape), dtype=np.float32), np.eye(4))
+    run_network(opened, empty, precision)
+    started = time.perf_counter()
+    run_network(opened, empty, precision)
+    return time.perf_counter() - started
+
+
+def _channels(bundle: BundleInfo) -> int:
+    metadata = json.loads((bundle.folder / METADATA).read_text(encoding="utf-8"))
+    inputs = metadata.get("network_data_format", {}).get("inputs", {})
+    counts = [one["num_channels"] for one in inputs.values() if isinstance(one, dict) and "num_channels" in one]
+    return int(counts[0]) if counts else 1

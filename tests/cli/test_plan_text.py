@@ -1,0 +1,99 @@
+"""What a plan says to the person who has the scans, and what it leaves out for a machine."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from diascope.bundles.find import BundleInfo, DiascopeBlock
+from diascope.cli.plan_text import duration_text, places_of, plan_facts, plan_text, study_lines
+from diascope.findings import Failure, ImageFacts
+from diascope.geometry import Grid
+from diascope.io.selection import Choice
+from diascope.io.series import Catalogue, FileRecord, RefusedImage, Series
+from diascope.run.estimate import Estimate
+from diascope.run.plan import Plan, StudyPlan
+
+GRID = Grid((256, 240, 44), np.diag([0.9, 0.9, 4.0, 1.0]))
+
+
+def series(image_id: str, number: int, description: str, case_id: str = "case-a") -> Series:
+    facts = ImageFacts(modality="MR", plane="axial")
+    named = {"series_number": str(number), "series_description": description}
+    return Series(case_id, image_id, "dicom", (Path("IM1"),), facts, GRID, selection=named)
+
+
+FLAIR, T2 = series("img-1", 5, "t2_flair_tra"), series("img-2", 7, "t2 tse")
+
+
+def plan(tmp_path: Path) -> Plan:
+    block = DiascopeBlock(task="segment", needs="grid", labels={1: "tumour"}, licence="MIT")
+    bundle = BundleInfo("glioma", tmp_path, "1", "", block, "ab" * 32)
+    choice = Choice("glioma", (FLAIR,), (("img-2", "inversion time is not stated"),))
+    gap = RefusedImage("case-b", "img-3", 20, Failure("missing_slices", "slices 2 and 3 of 20 are 8.00 mm apart", ""))
+    studies = (
+        StudyPlan("case-a", (FLAIR, T2), (), (choice,)),
+        StudyPlan("case-b", (), (gap,), (Choice("glioma", (), ()),)),
+        StudyPlan("case-c", (replace(T2, case_id="case-c"),), (), (Choice("glioma", (), (("img-2", "no"),)),)),
+    )
+    rows = [
+        FileRecord(f"{tmp_path}/scans/Meyer Anna/{part}", f"file-{part}", "used", case_id="case-a")
+        for part in ("flair/IM1", "t2/IM1")
+    ]
+    rows.append(FileRecord(f"{tmp_path}/scans/b.zip!disc/IM1", "file-b", "refused", "missing_slices", case_id="case-b"))
+    return Plan(studies, (bundle,), Catalogue((), (gap,), tuple(rows), ()))
+
+
+EXPECTED = Estimate({"case-a": 130.0}, ("glioma: 2 s per million voxels, 3 earlier cases on this device",))
+
+
+def test_a_study_is_shown_with_the_folder_by_which_its_owner_knows_it(tmp_path: Path) -> None:
+    text = "\n".join(study_lines(plan(tmp_path), EXPECTED, [tmp_path / "scans"]))
+
+    assert f"{tmp_path}/scans/Meyer Anna  to run  about 2 min  5 MB" in text
+    assert "glioma: img-1  series 5  t2_flair_tra  MR  axial  256 x 240 x 44  0.9 x 0.9 x 4 mm" in text
+    assert "not img-2  series 7  t2 tse" in text
+    assert "inversion time is not stated" in text
+    assert f"{tmp_path}/scans/b.zip!disc/IM1  refused" in text
+    assert "slices 2 and 3 of 20 are 8.00 mm apart" in text
+    assert "3 earlier cases on this device" in text
+
+
+def test_a_folder_is_spelt_as_it_was_typed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+    places = places_of(plan(tmp_path).catalogue, [Path("scans")])
+
+    assert places["case-a"] == "scans/Meyer Anna"
+    assert places["case-b"] == "scans/b.zip!disc/IM1"
+
+
+def test_the_whole_is_summed_up_with_time_and_disk(tmp_path: Path) -> None:
+    text = plan_text(plan(tmp_path), EXPECTED)
+
+    assert "3 cases: 1 to run, 1 nothing to do, 1 refused" in text
+    assert "time: about 2 min (estimate)" in text
+    assert "disk: about 6 MB (estimate)" in text
+
+
+def test_a_time_that_nobody_knows_is_not_made_up(tmp_path: Path) -> None:
+    assert "time: not known" in plan_text(plan(tmp_path), Estimate({}, ()))
+
+
+def test_a_machine_is_told_no_path_and_no_free_text(tmp_path: Path) -> None:
+    facts = plan_facts(plan(tmp_path), EXPECTED)
+
+    told = json.dumps(facts)
+    assert [one["outcome"] for one in facts] == ["to run", "refused", "nothing to do"]
+    assert facts[0]["seconds"] == 130.0
+    assert facts[0]["chosen"] == {"glioma": ["img-1"]}
+    assert not [word for word in ("Meyer", "scans", "flair_tra", "t2 tse") if word in told]
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"), [(0.2, "1 s"), (80, "80 s"), (100, "2 min"), (5000, "83 min"), (9000, "2.5 hours")]
+)
+def test_an_estimate_has_no_more_digits_than_it_deserves(seconds: float, text: str) -> None:
+    assert duration_text(seconds) == text
