@@ -7,7 +7,6 @@ A bundle's config may name `SliceDetector` (see `network.OURS`).
 """
 
 from collections.abc import Sequence
-from typing import Any
 
 import torch
 from monai.apps.detection.networks.retinanet_detector import RetinaNetDetector
@@ -68,9 +67,9 @@ class PyramidEncoder(nn.Module):
 class SliceDetector(RetinaNetDetector):  # type: ignore[misc]  # MONAI is not typed
     """Finds boxes in slices.
 
-    In training it takes images and targets and gives the losses, as MONAI's does. Else
-    it gives (b, 6, boxes): score, label (from 1), i0, j0, i1, j1 in voxels of its input,
-    half-open; rows of score 0 fill up what is not needed.
+    It gives (b, 6, boxes): score, label (from 1), i0, j0, i1, j1 in voxels of its input,
+    half-open; rows of score 0 fill up what is not needed. In training it gives the numbers
+    of its heads, which `loss` compares with the truth.
     """
 
     def __init__(
@@ -99,6 +98,7 @@ class SliceDetector(RetinaNetDetector):  # type: ignore[misc]  # MONAI is not ty
             size_divisible=2 ** (len(filters) - 1),
         )
         super().__init__(network, AnchorGeneratorWithAnchorShape(PYRAMID_SCALES, anchor_shapes))
+        self.places_per_level: list[int] = []
         self.set_atss_matcher(num_candidates=CANDIDATES_PER_LEVEL, center_in_gt=False)
         self.set_hard_negative_sampler(SAMPLED_ANCHORS, POSITIVE_FRACTION)
         self.set_box_selector_parameters(
@@ -108,20 +108,44 @@ class SliceDetector(RetinaNetDetector):  # type: ignore[misc]  # MONAI is not ty
             detections_per_img=BOXES_PER_SLICE,
         )
 
-    def forward(
-        self, input_images: Tensor, targets: list[dict[str, Tensor]] | None = None, use_inferer: bool = False
-    ) -> Any:
-        """Find boxes; in training, give the losses.
+    def forward(self, images: Tensor) -> Tensor:
+        """Find boxes; in training, say of every anchor what is there.
 
         Args:
-            input_images: (b, channels, i, j).
-            targets: `boxes` (n, 4) and `labels` (n,) from 0, per image; in training only.
-            use_inferer: As MONAI's; there is none here.
+            images: (b, channels, i, j).
+
+        Returns:
+            (b, 6, boxes); in training what `raw` gives.
         """
         if self.training:
-            return super().forward(input_images, targets)
-        found = super().forward(input_images, use_inferer=use_inferer)
-        return torch.stack([self._as_rows(one) for one in found])
+            return self.raw(images)
+        return torch.stack([self._as_rows(one) for one in super().forward(images)])
+
+    def raw(self, images: Tensor) -> Tensor:
+        """Give the numbers of the heads for every anchor, and keep the anchors in `anchors`.
+
+        Args:
+            images: (b, channels, i, j), of a size that the encoder can halve.
+
+        Returns:
+            (b, anchors, classes + 4): logits, then the corrections to the anchor's box.
+        """
+        heads = self.network(images)
+        self.generate_anchors(images, heads)
+        self.places_per_level = [level.shape[2:].numel() for level in heads[self.cls_key]]
+        return torch.cat([self._reshape_maps(heads[self.cls_key]), self._reshape_maps(heads[self.box_reg_key])], -1)
+
+    def loss(self, raw: Tensor, targets: list[dict[str, Tensor]]) -> Tensor:
+        """Compare what `raw` gave last with the truth, as MONAI does.
+
+        Args:
+            raw: (b, anchors, classes + 4).
+            targets: Per image `boxes` (n, 4) and `labels` (n,) from 0.
+        """
+        heads = {self.cls_key: raw[..., : self.num_classes], self.box_reg_key: raw[..., self.num_classes :]}
+        losses = self.compute_loss(heads, targets, self.anchors, self.places_per_level)
+        total: Tensor = losses[self.cls_key] + losses[self.box_reg_key]
+        return total
 
     def compute_anchor_matched_idxs(
         self, anchors: list[Tensor], targets: list[dict[str, Tensor]], num_anchor_locs_per_level: Sequence[int]
