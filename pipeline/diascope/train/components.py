@@ -142,7 +142,7 @@ def bundle_network(component: Component) -> dict[str, Any]:
 def bundle_inferer(component: Component) -> dict[str, Any]:
     """Write an inferer as a bundle's config names it."""
     pick(INFERERS, component.name, "inferer")
-    return {"_target_": component.name, **component.args}
+    return {"_target_": _OURS.get(component.name, component.name), **component.args}
 
 
 def bundle_preprocessing(components: Sequence[Component], keys: str = "image") -> list[dict[str, Any]]:
