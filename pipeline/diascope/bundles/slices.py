@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
+from monai.data import MetaTensor
 from monai.inferers import Inferer
 from monai.networks.nets import DynUNet
 from torch import Tensor, nn
@@ -34,10 +35,15 @@ class EachSlice(Inferer):  # type: ignore[misc]  # MONAI is not typed
             kwargs: Passed on to the network.
         """
         # Plain tensors: what a MetaTensor knows of its axes is no longer true of slices.
-        slices = torch.as_tensor(inputs.as_tensor() if hasattr(inputs, "as_tensor") else inputs)[0].movedim(-1, 0)
+        plain = inputs.as_tensor() if isinstance(inputs, MetaTensor) else inputs
+        slices = plain[0].movedim(-1, 0)
         said = torch.cat([network(part, *args, **kwargs) for part in slices.split(self.batch_size)])
         rows = said if said.ndim == 3 else said[..., None]
-        return rows[..., None].movedim(0, -1)[None]
+        answer = rows[..., None].movedim(0, -1)[None]
+        if isinstance(inputs, MetaTensor):  # stock MONAI saves by the name of the file, which is in the meta
+            kept: Tensor = MetaTensor(answer).copy_meta_from(inputs, copy_attr=False)
+            return kept
+        return answer
 
 
 class UNetEncoder(nn.Module):

@@ -13,13 +13,13 @@ from monai.transforms import Compose
 from numpy.typing import NDArray
 from torch import Tensor
 
-from diascope.errors import ConfigError, InputError
+from diascope.errors import InputError
 from diascope.evaluation.curves import delong
 from diascope.train.learner import Training
 from diascope.train.manifest import ManifestCase
 from diascope.train.seen import Seen
 from diascope.train.settings import TrainConfig
-from diascope.train.source_settings import ClassSettings
+from diascope.train.source_settings import ClassSettings, class_of
 from diascope.train.sources import Sample, thinned, turn
 from diascope.train.validation import MixedPrecision, Watch
 from diascope.train.volumes import prepare_image, prepare_volumes
@@ -89,20 +89,6 @@ def classed_volumes(
             image = prepare_image(case, preprocessing)
             made.append(ClassedVolume(case.case, image, np.full(image.shape[-1], number, dtype=np.int64)))
     return tuple(made)
-
-
-def class_of(case: ManifestCase, settings: ClassSettings) -> int | None:
-    """Give the class of a case by its column of the manifest; None where it has none of those asked for.
-
-    Raises:
-        ConfigError: The manifest has no such column.
-    """
-    column = settings.column or ""
-    if column not in case.groups:
-        raise ConfigError(
-            f"the manifest has no column {column}", hint=f"it has: {', '.join(sorted(case.groups)) or 'no others'}"
-        )
-    return settings.classes.get(case.groups[column])
 
 
 def shown_classes(mask: NDArray[np.integer], smallest_pixels: int) -> NDArray[np.int64]:

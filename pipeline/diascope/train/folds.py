@@ -4,6 +4,7 @@ The patients of the splits `train` and `calibration` are dealt into folds; one f
 held out as `calibration`, the others train. Test patients stay test patients.
 """
 
+import logging
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -14,17 +15,34 @@ from diascope.errors import ConfigError
 from diascope.train.manifest import ManifestCase, read_manifest
 from diascope.train.recipe import FoldSettings
 from diascope.train.settings import TrainConfig
+from diascope.train.source_settings import ClassSettings, class_of
+
+log = logging.getLogger(__name__)
 
 
 def training_cases(config: TrainConfig) -> tuple[ManifestCase, ...]:
-    """Read a training's manifest; with folds its splits are dealt anew.
+    """Read the cases of a manifest that a training can use; with folds its splits are dealt anew.
+
+    A source of masks leaves out cases without a label, one of classes those of none of its classes.
 
     Raises:
         ConfigError: The manifest or the folds cannot be used.
         InputError: A file is missing.
     """
-    cases = read_manifest(config.manifest, config.data_root)
+    every = read_manifest(config.manifest, config.data_root)
+    cases = tuple(case for case in every if is_usable(case, config.source))
+    if len(cases) < len(every):
+        log.info(
+            "%d of %d cases of the manifest are not of the kind that is learnt", len(every) - len(cases), len(every)
+        )
     return cases if config.folds is None else held_out(cases, config.folds, config.seed)
+
+
+def is_usable(case: ManifestCase, source: object) -> bool:
+    """Say whether a case has what the source of a training needs."""
+    if isinstance(source, ClassSettings) and source.column is not None:
+        return class_of(case, source) is not None
+    return case.label is not None
 
 
 def held_out(cases: Sequence[ManifestCase], folds: FoldSettings, seed: int) -> tuple[ManifestCase, ...]:

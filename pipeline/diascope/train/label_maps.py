@@ -89,6 +89,8 @@ def read_label_map(case: ManifestCase, table: TissueTable) -> LabelMap:
     Raises:
         InputError: A value is not in the table, or the map shows no brain.
     """
+    if case.label is None:
+        raise InputError(f"case {case.case}: the manifest names no label for it")
     # The files are LIA with differing offsets and dtypes.
     image = nib.as_closest_canonical(nib.load(case.label))
     values = np.asarray(image.dataobj)

@@ -5,15 +5,15 @@ shared; hashes prove that two people trained on the same bytes.
 """
 
 import csv
-import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, get_args
+from typing import get_args
 
 from diascope.errors import ConfigError, InputError
+from diascope.io.outfolder import file_digest
+from diascope.io.splits import Split
 
-Split = Literal["train", "calibration", "test"]
 COLUMNS = ("case", "patient", "split", "image", "label", "image_sha256", "label_sha256")
 
 
@@ -26,7 +26,7 @@ class ManifestCase:
         patient: Whose it is; all of a patient's cases are in one split.
         split: What the case may be used for.
         image: Image file, None where images are synthesised.
-        label: Label file.
+        label: Label file, None where there is none.
         sha256: Hex digest by column name (`image`, `label`), as far as stated.
         groups: Every further column, for subgroups.
     """
@@ -35,7 +35,7 @@ class ManifestCase:
     patient: str
     split: Split
     image: Path | None
-    label: Path
+    label: Path | None
     sha256: Mapping[str, str]
     groups: Mapping[str, str]
 
@@ -90,7 +90,7 @@ def check_digests(cases: Sequence[ManifestCase]) -> None:
             stated = case.sha256.get(column)
             if path is None or not stated:
                 continue
-            seen = hashlib.sha256(path.read_bytes()).hexdigest()
+            seen = file_digest(path)
             if seen != stated:
                 raise InputError(
                     f"case {case.case}: its {column} file has digest {seen[:12]}…, the manifest states {stated[:12]}…",
@@ -107,7 +107,7 @@ def _case(row: Mapping[str, str], data_root: Path) -> ManifestCase:
         patient=row["patient"],
         split=split,  # type: ignore[arg-type]  # checked two lines above
         image=data_root / row["image"] if row["image"] else None,
-        label=data_root / row["label"],
+        label=data_root / row["label"] if row["label"] else None,
         sha256={name: row[f"{name}_sha256"] for name in ("image", "label") if row[f"{name}_sha256"]},
         groups={name: value for name, value in row.items() if name not in COLUMNS},
     )

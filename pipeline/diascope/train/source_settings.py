@@ -5,6 +5,8 @@ from typing import Annotated, Literal
 from pydantic import Field, PositiveInt
 
 from diascope.config import Settings
+from diascope.errors import ConfigError
+from diascope.train.manifest import ManifestCase
 
 Fraction = Annotated[float, Field(ge=0, le=1)]
 
@@ -59,3 +61,17 @@ class BoxSettings(Settings):
 
     false_positives_per_scan: Annotated[float, Field(gt=0)] = 0.25
     """At this rate on the calibration split the lowest score of a finding is set."""
+
+
+def class_of(case: ManifestCase, settings: ClassSettings) -> int | None:
+    """Give the class of a case by its column of the manifest; None where it has none of those asked for.
+
+    Raises:
+        ConfigError: The manifest has no such column.
+    """
+    column = settings.column or ""
+    if column not in case.groups:
+        raise ConfigError(
+            f"the manifest has no column {column}", hint=f"it has: {', '.join(sorted(case.groups)) or 'no others'}"
+        )
+    return settings.classes.get(case.groups[column])
