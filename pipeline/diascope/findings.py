@@ -114,6 +114,8 @@ class ImageRecord:
         display_window: (centre, width) to show it with.
         is_inverted: Low numbers are bright (MONOCHROME1).
         interpolated_slices: Slices that no file holds: computed from their neighbours, because gaps were allowed.
+        channel_of: `bundle: channel` of each network to which it was one channel among several, and whether it was
+            brought onto the grid of the first.
     """
 
     image_id: str
@@ -131,6 +133,7 @@ class ImageRecord:
     display_window: tuple[float, float] | None = None
     is_inverted: bool = False
     interpolated_slices: int = 0
+    channel_of: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,6 +162,8 @@ class Segmentation:
         labels: Every label the bundle may draw, also those that were not found.
         reached_border: Names of labels that touch the border of the image: cut off.
         sha256: Digest of the file: a reader's verdict belongs to it.
+        promised_misses: By label that was drawn for it, the mean share of a lesion's volume
+            that is missed at most.
     """
 
     bundle: str
@@ -167,6 +172,7 @@ class Segmentation:
     labels: tuple[Label, ...]
     reached_border: tuple[str, ...] = ()
     sha256: str = ""
+    promised_misses: tuple[tuple[str, float], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,6 +215,7 @@ class Finding:
         perpendicular_diameter_mm: At right angles to it, in the same slice.
         perpendicular_ends_ras_mm: The end points of that diameter.
         size_voxels: Number of its voxels, everywhere.
+        score_kind: A calibrated score is the share of such marks that are true; a raw one promises nothing.
     """
 
     finding_id: str
@@ -225,6 +232,7 @@ class Finding:
     perpendicular_diameter_mm: float | None = None
     perpendicular_ends_ras_mm: tuple[Triple, Triple] | None = None
     size_voxels: int | None = None
+    score_kind: ConfidenceKind = "raw"
 
 
 @dataclass(frozen=True, slots=True)
@@ -237,7 +245,10 @@ class Prediction:
         target: The class.
         score: 0..1.
         slice_k: The slice, where the network judges slices; else None.
-        conformal_set: Classes that a calibrated promise of coverage keeps open.
+        conformal_set: Classes that a calibrated promise of coverage keeps open; `no_TARGET`
+            is that the target is not there.
+        score_kind: A calibrated score is a probability; a raw one promises nothing.
+        operating_point: Calibrated score from which on the class is called; None if none was learnt.
     """
 
     bundle: str
@@ -246,6 +257,8 @@ class Prediction:
     score: float
     slice_k: int | None = None
     conformal_set: tuple[str, ...] | None = None
+    score_kind: ConfidenceKind = "raw"
+    operating_point: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -267,7 +280,21 @@ class Check:
 
 @dataclass(frozen=True, slots=True)
 class HeatmapRecord:
-    """A heatmap that was written beside case.json, and whether to trust it."""
+    """A heatmap that was written beside case.json, and whether to trust it.
+
+    Attributes:
+        bundle: Whose answer is explained.
+        image_id: Of which image.
+        target: The label, class or kind of finding.
+        method: How, such as `grad_cam`.
+        file: Path below the case folder.
+        raw_range: Lowest and highest value.
+        has_positive_evidence: Whether any place speaks for the target.
+        trust: The verdict.
+        trust_reason: In words.
+        checks: The answers behind it.
+        finding_id: Of the finding that is explained; None of a label or class.
+    """
 
     bundle: str
     image_id: str
@@ -279,6 +306,7 @@ class HeatmapRecord:
     trust: Trust
     trust_reason: str
     checks: tuple[Check, ...] = ()
+    finding_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -332,7 +360,8 @@ class CaseReport:
         checks: Of the case as a whole; None if none ran.
         confidence: 0..1, of the least certain bundle.
         confidence_kind: A raw one promises nothing.
-        out_of_distribution: How far from the bundle's reference; None if unknown.
+        out_of_distribution: How far its oddest image lies from its network's reference: above 1 lies
+            one usual patient in twenty. None where the network brings no reference.
         review_first: Whether a reader should see this case early, and why not empty.
         review_reasons: In words.
         failure: Why it failed.

@@ -11,6 +11,7 @@ from monai.metrics.utils import (
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from diascope.evaluation import surface
 from diascope.evaluation.surface import _contour_lengths, _surface_areas, diagonal_of, surface_distances
 from diascope.geometry import Grid, IndexGrid
 
@@ -162,3 +163,33 @@ def test_the_hausdorff_percentile_weighs_large_elements_more() -> None:
 def test_the_diagonal_is_that_of_the_whole_image() -> None:
     assert diagonal_of(Grid((3, 4, 1), np.diag([2.0, 2.0, 0.0001, 1.0]))) == pytest.approx(10.0)
     assert diagonal_of(IndexGrid((2, 3, 6))) == pytest.approx(7.0)
+
+
+def test_the_order_in_memory_changes_nothing() -> None:
+    # Oblique and sheared: an axis that is taken for another one would show.
+    rng = np.random.default_rng(4)
+    steps = np.array([[0.7, 0.2, 0.3, 1], [-0.1, 0.8, 0.4, 2], [0.05, -0.3, 2.5, 3], [0, 0, 0, 1.0]])
+    truth = ndimage.binary_dilation(rng.random((9, 11, 7)) < 0.02, iterations=2)
+    predicted = np.roll(truth, (1, -1, 1), (0, 1, 2))
+    space = Grid(truth.shape, steps)
+
+    by_rows = surface_distances(predicted, truth, space)
+    by_columns = surface_distances(np.asfortranarray(predicted), np.asfortranarray(truth), space)
+
+    for tolerance in (0.3, 0.9, 1.5, 2.6):
+        assert by_columns.share_within(tolerance) == pytest.approx(by_rows.share_within(tolerance))
+    assert by_columns.hausdorff(95) == pytest.approx(by_rows.hausdorff(95))
+    assert by_columns.truth_area.sum() == pytest.approx(by_rows.truth_area.sum())
+
+
+def test_slabs_do_not_show(monkeypatch: pytest.MonkeyPatch) -> None:
+    truth = np.random.default_rng(5).random((13, 6, 7)) < 0.3
+    predicted = np.roll(truth, 2, 0)
+    space = Grid(truth.shape, np.diag([0.7, 0.8, 2.5, 1.0]))
+    whole = surface_distances(predicted, truth, space)
+    monkeypatch.setattr(surface, "SLAB_BYTES", 3 * 7 * 8)
+
+    cut = surface_distances(predicted, truth, space)
+
+    np.testing.assert_array_equal(cut.of_truth, whole.of_truth)
+    np.testing.assert_array_equal(cut.truth_area, whole.truth_area)

@@ -83,7 +83,8 @@ def test_the_folder_holds_what_the_contract_says_and_the_report_reads_back(tmp_p
     folder = tmp_path / "out" / "cases" / report.case_id
     names = sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
     image_id = report.images[0].image_id
-    assert names == ["case.json", f"images/{image_id}.nii.gz", "preview.png", "tiny_bright.seg.nii.gz"]
+    written = ["tiny_bright.features.npz", "tiny_bright.seg.nii.gz"]
+    assert names == ["case.json", f"images/{image_id}.nii.gz", "preview.png", *written]
     assert read_report(folder / "case.json") == report
     assert report.images[0].chosen_for == ("tiny_bright",)
 

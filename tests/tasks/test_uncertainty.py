@@ -12,9 +12,8 @@ from diascope.bundles.network import NetworkInput, OpenNetwork
 from diascope.errors import ConfigError
 from diascope.imaging.resample import GridOfLogits, labels_on_grid
 from diascope.tasks.uncertainty import (
-    Answers,
+    Averaged,
     ask,
-    check_answers,
     classification_confidence,
     detection_confidence,
     favour,
@@ -22,7 +21,7 @@ from diascope.tasks.uncertainty import (
     probabilities,
     segmentation_confidence,
 )
-from diascope.tasks.uncertainty_settings import UncertaintySettings
+from diascope.tasks.uncertainty_settings import UncertaintySettings, check_answers
 from tests.tiny_bundle import write_tiny_bundle
 
 AFFINE = np.diag([0.7, 0.8, 2.5, 1.0])
@@ -66,6 +65,19 @@ def test_one_plain_answer_is_the_network_s_own() -> None:
     np.testing.assert_array_equal(found.logits[1], image.data[0] - 0.5)
     assert found.members == 1
     assert found.agreement == {}
+
+
+def test_features_are_those_of_the_first_plain_answer() -> None:
+    data = np.random.default_rng(0).normal(size=(5, 7, 11))
+    asked = UncertaintySettings(mirrors=("i",), dropout_draws=2)
+
+    alone = ask([opened(Bright(0.5))], image_of(data), UncertaintySettings())
+    together = ask([opened(Bright(0.5, dropout=0.5)), opened(Bright(9.0, dropout=0.5))], image_of(data), asked)
+
+    assert alone.features is not None
+    np.testing.assert_allclose(alone.features, [0, data.mean() - 0.5], atol=1e-5)
+    assert (alone.layer, together.members) == ("output", 8)
+    np.testing.assert_array_equal(together.features, alone.features)
 
 
 def test_an_ensemble_averages_probabilities_not_logits() -> None:
@@ -125,7 +137,7 @@ def test_dropout_varies_between_draws_and_is_the_same_for_the_same_seed() -> Non
     image = image_of(np.ones((6, 7, 8)))
     network = opened(Bright(-3.0, dropout=0.5))
 
-    def drawn(seed: int) -> Answers:
+    def drawn(seed: int) -> Averaged:
         return ask([network], image, UncertaintySettings(dropout_draws=8, seed=seed))
 
     first, again, other = drawn(0), drawn(0), drawn(1)

@@ -7,7 +7,7 @@ the ones that come with the package, in this order; the first of a name wins.
 import difflib
 import json
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import resources
 from pathlib import Path
 from typing import Annotated, Literal
@@ -15,7 +15,7 @@ from typing import Annotated, Literal
 import platformdirs
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from diascope.bundles.lock import verify_bundle
+from diascope.bundles.lock import read_lock, verify_bundle, whole_digest
 from diascope.errors import BundleError
 from diascope.findings import BundleStamp, Label
 from diascope.geometry import FieldOfView, Need
@@ -71,6 +71,9 @@ class DiascopeBlock(BaseModel):
     activation: Literal["softmax", "sigmoid"] = "softmax"
     """What turns the network's numbers into probabilities."""
 
+    min_score: Annotated[float, Field(ge=0, le=1)] = 0.5
+    """Lesions of a detector with a lower score are not reported."""
+
     licence: str
     """Of the weights."""
 
@@ -98,6 +101,9 @@ class BundleInfo:
         description: One sentence.
         block: What diascope needs to know.
         sha256: Digest over its files; empty until it was verified.
+        is_shipped: Whether these very files come with diascope; False until it was verified.
+        members: Other bundles that are asked with it, as an ensemble.
+        calibration: A calibration.json that takes the place of its own; None where it has its own or none.
     """
 
     name: str
@@ -106,6 +112,9 @@ class BundleInfo:
     description: str
     block: DiascopeBlock
     sha256: str = ""
+    is_shipped: bool = False
+    members: tuple["BundleInfo", ...] = ()
+    calibration: Path | None = None
 
     @property
     def labels(self) -> tuple[Label, ...]:
@@ -127,14 +136,24 @@ class BundleInfo:
         """What a report says of it."""
         return BundleStamp(self.name, self.version, self.sha256, self.block.licence, self.block.research_only)
 
+    @property
+    def stamps(self) -> tuple[BundleStamp, ...]:
+        """Its own, and those of the other members of its ensemble."""
+        return (self.stamp, *(member.stamp for member in self.members))
+
 
 def search_path(models_dir: Path | None = None) -> tuple[Path, ...]:
     """List the folders in which bundles are looked for, first wins."""
-    checkout = Path(__file__).resolve().parents[3] / "models"
-    packaged = checkout if checkout.is_dir() else Path(str(resources.files("diascope"))) / "_models"
     named = os.environ.get("DIASCOPE_MODELS")
     users = platformdirs.user_data_path("diascope") / "models"
-    return tuple(folder for folder in (models_dir, Path(named) if named else None, users, packaged) if folder)
+    every = (models_dir, Path(named) if named else None, users, packaged_models())
+    return tuple(folder for folder in every if folder)
+
+
+def packaged_models() -> Path:
+    """Folder of the bundles that come with the package: the checkout's, else the wheel's."""
+    checkout = Path(__file__).resolve().parents[3] / "models"
+    return checkout if checkout.is_dir() else Path(str(resources.files("diascope"))) / "_models"
 
 
 def list_bundles(models_dir: Path | None = None) -> tuple[BundleInfo, ...]:
@@ -187,4 +206,6 @@ def read_bundle(folder: Path) -> BundleInfo:
 
 def _verified(bundle: BundleInfo) -> BundleInfo:
     digest = verify_bundle(bundle.folder, bundle.folder.parent / LOCK)
-    return BundleInfo(bundle.name, bundle.folder, bundle.version, bundle.description, bundle.block, digest)
+    # By content, not by place: whoever can write a bundle can write the lock beside it.
+    shipped = read_lock(packaged_models() / LOCK).get(bundle.name)
+    return replace(bundle, sha256=digest, is_shipped=shipped is not None and whole_digest(shipped) == digest)

@@ -97,7 +97,7 @@ def learn_missed_volume(
 
     Args:
         missed: (n, t) share of each lesion-bearing image's lesion that is missed at each
-            threshold: `diascope.tasks.uncertainty.missed_shares`.
+            threshold: `missed_share` of `diascope.tasks.uncertainty.lesion_probabilities`.
         thresholds: (t,) ascending, below 0.5: a higher one would draw less than the network does.
         patients: (n,) whose image it is.
         rng: Picks one image of each patient.

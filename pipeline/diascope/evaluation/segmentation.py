@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from diascope.errors import InputError
+from diascope.evaluation.parts import connected_parts
 from diascope.evaluation.surface import diagonal_of, surface_distances
 from diascope.geometry import Grid, Space, check_same_space
 from diascope.volume import Mask
@@ -181,18 +182,8 @@ def _surface_scores(predicted: Bools, truth: Bools, space: Space, tolerance: flo
 
 
 def _lesions(predicted: Bools, truth: Bools) -> tuple[tuple[int, ...], tuple[bool, ...], int]:
-    sizes, found = _parts(truth, predicted)
-    _, on_truth = _parts(predicted, truth)
-    return sizes, found, on_truth.count(False)
-
-
-def _parts(inside: Bools, other: Bools) -> tuple[tuple[int, ...], tuple[bool, ...]]:
-    parts, n = ndimage.label(inside, np.ones((3, 3, 3), dtype=bool))
-    if n == 1:  # the usual organ: counting by part is slow on large images
-        return (int(np.count_nonzero(inside)),), (bool((inside & other).any()),)
-    sizes = np.bincount(parts[inside], minlength=n + 1)[1:]
-    shared = np.bincount(parts[inside & other], minlength=n + 1)[1:]
-    return tuple(sizes.tolist()), tuple((shared > 0).tolist())
+    there, drawn = connected_parts(truth, predicted), connected_parts(predicted, truth)
+    return tuple(there.sizes.tolist()), tuple(there.is_hit.tolist()), int((~drawn.is_hit).sum())
 
 
 def _label_pairs(

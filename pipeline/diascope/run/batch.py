@@ -11,6 +11,7 @@ from diascope.findings import CaseReport, Failure, HeatmapRecord, Measurement, r
 from diascope.io.outfolder import OutFolder, file_digest, folder_in_the_making
 from diascope.io.private import fates_after, write_tables
 from diascope.run.case import CaseJob
+from diascope.run.features import with_batch_distances
 from diascope.run.heatmap_table import write_heatmaps
 from diascope.run.heatmaps import heatmap_order
 from diascope.run.image_record import record_images
@@ -79,6 +80,7 @@ class BatchOrder:
             config_sha256=results_hash(self.config),
             store_images=self.config.store_images,
             heatmaps=heatmap_order(self.config.explain, self.plan.bundles, is_checked=study.case_id in self.checked),
+            uncertainty=self.config.uncertainty,
         )
 
 
@@ -202,7 +204,7 @@ def _write_tables(order: BatchOrder, record: RunRecord, books: Books) -> None:
     files = [replace(row, sha256=books.sha256.get(row.path, row.sha256)) for row in fates_after(found, choices)]
     write_tables(order.out, found, files)
     others = _of_earlier_runs(order, books)
-    write_cases(order.out, [*books.rows.values(), *others.rows.values()])
+    write_cases(order.out, with_batch_distances(order.out, [*books.rows.values(), *others.rows.values()]))
     measured = books.measurements | others.measurements
     write_measurements(order.out, ((case_id, number) for case_id in sorted(measured) for number in measured[case_id]))
     maps = books.heatmaps | others.heatmaps

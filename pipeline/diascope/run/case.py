@@ -6,7 +6,7 @@ one process or each in another one: an engine decides (`run/local.py`).
     job --read--> images --prepare--> inputs --infer--> outputs --finish--> results --write--> report
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -16,9 +16,10 @@ from diascope import __version__
 from diascope.bundles.find import BundleInfo
 from diascope.bundles.network import NetworkInput, open_network, prepare_input
 from diascope.errors import UnsupportedInput
-from diascope.findings import CaseReport, Measurement, Segmentation
+from diascope.evaluation.feature_file import ImageFeatures
+from diascope.findings import CaseReport
+from diascope.imaging.channels import on_first
 from diascope.imaging.intensity import as_displayed
-from diascope.imaging.measurements import measure_labels, reached_border
 from diascope.imaging.numbers import fill_missing
 from diascope.imaging.preview import draw_preview, encode_png, stack_pictures
 from diascope.imaging.resample import GridOfLogits, straighten
@@ -27,11 +28,14 @@ from diascope.io.outfolder import OutFolder, file_digest, folder_in_the_making
 from diascope.io.selection import Choice
 from diascope.io.series import RefusedImage, Series
 from diascope.io.write_nifti import write_heatmap, write_mask, write_volume
-from diascope.run.heatmaps import HeatmapOrder, MadeMap, make_maps, settle_maps
+from diascope.run.answers import Said, answers_of, in_words
+from diascope.run.features import farthest, features_of, write_seen
+from diascope.run.heatmaps import HeatmapOrder, MadeMap, draw_maps, make_maps, settle_maps
 from diascope.run.image_record import doubts, image_file, record_images
 from diascope.run.suitability import check_suits, outside_limits
-from diascope.tasks.inference import Precision, run_network
-from diascope.tasks.segment import certainty, segment
+from diascope.tasks.inference import Precision
+from diascope.tasks.uncertainty import Averaged, ask
+from diascope.tasks.uncertainty_settings import UncertaintySettings
 from diascope.volume import ColourImage, Heatmap, Mask, Volume
 
 
@@ -51,6 +55,7 @@ class CaseJob:
         config_sha256: Of the run's settings.
         store_images: Whether the images are written beside the results.
         heatmaps: What is to be explained; None where nothing is.
+        uncertainty: How often networks are asked, and what is promised of misses.
     """
 
     case_id: str
@@ -64,10 +69,11 @@ class CaseJob:
     config_sha256: str = ""
     store_images: bool = True
     heatmaps: HeatmapOrder | None = None
+    uncertainty: UncertaintySettings = field(default_factory=UncertaintySettings)
 
     def file_of(self, bundle: BundleInfo, volume: Volume) -> str:
         """Name the label map of a network; the image is named too where a network is given several."""
-        several = any(len(choice.chosen) > 1 for choice in self.choices if choice.bundle == bundle.name)
+        several = any(len(choice.groups) > 1 for choice in self.choices if choice.bundle == bundle.name)
         return f"{bundle.name}.{volume.image_id}.seg.nii.gz" if several else f"{bundle.name}.seg.nii.gz"
 
 
@@ -85,10 +91,18 @@ class CaseImages:
     volumes: dict[str, Volume]
     sha256: dict[Path, str]
 
-    def pairs(self) -> list[tuple[BundleInfo, Volume]]:
-        """List each network with each image it is given."""
+    def groups(self) -> list[tuple[BundleInfo, list[Volume]]]:
+        """List each network with the images of each of its inputs: several where they are its channels."""
         chosen = zip(self.job.bundles, self.job.choices, strict=True)
-        return [(bundle, self.volumes[series.image_id]) for bundle, choice in chosen for series in choice.chosen]
+        return [
+            (bundle, [self.volumes[series.image_id] for series in group])
+            for bundle, choice in chosen
+            for group in choice.groups
+        ]
+
+    def pairs(self) -> list[tuple[BundleInfo, Volume]]:
+        """List each network with each image it is given; of several channels the first, where its answer lies."""
+        return [(bundle, volumes[0]) for bundle, volumes in self.groups()]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -106,6 +120,7 @@ class CaseOutputs:
     images: CaseImages
     outputs: tuple[GridOfLogits, ...]
     maps: tuple[MadeMap, ...] = ()
+    averaged: tuple[Averaged, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -118,6 +133,7 @@ class CaseResults:
         masks: Label maps by file name below the case folder.
         heatmaps: Heatmaps by file name, too.
         preview: (rows, columns, 3) uint8; None if there is nothing to show.
+        features: What the networks saw of the images.
     """
 
     images: CaseImages
@@ -125,6 +141,7 @@ class CaseResults:
     masks: dict[str, Mask]
     heatmaps: dict[str, Heatmap]
     preview: NDArray[np.uint8] | None
+    features: tuple[ImageFeatures, ...] = ()
 
 
 def read(job: CaseJob) -> CaseImages:
@@ -141,7 +158,8 @@ def prepare(images: CaseImages) -> CaseInputs:
         for series in choice.chosen:
             check_suits(bundle, choice.field_of_view, images.volumes[series.image_id])
     inputs = (
-        prepare_input(bundle, straighten(fill_missing(as_displayed(volume)))) for bundle, volume in images.pairs()
+        prepare_input(bundle, *on_first([straighten(fill_missing(as_displayed(volume))) for volume in volumes]))
+        for bundle, volumes in images.groups()
     )
     return CaseInputs(images, tuple(inputs))
 
@@ -150,40 +168,40 @@ def infer(prepared: CaseInputs) -> CaseOutputs:
     """Run the networks: the only stage that touches the device."""
     job = prepared.images.job
     outputs: list[GridOfLogits] = []
+    averaged: list[Averaged] = []
     maps: list[MadeMap] = []
     for (bundle, volume), network_input in zip(prepared.images.pairs(), prepared.inputs, strict=True):
-        opened = open_network(bundle.folder, bundle.sha256, job.device)
-        logits = run_network(opened, network_input, job.precision)
-        outputs.append(GridOfLogits(logits, network_input.affine))
+        members = [open_network(one.folder, one.sha256, job.device) for one in (bundle, *bundle.members)]
+        opened = members[0]
+        averaged.append(ask(members, network_input, job.uncertainty, job.precision, bundle.block.activation))
+        outputs.append(GridOfLogits(averaged[-1].logits, network_input.affine))
         if job.heatmaps is not None:
             maps += make_maps(job.heatmaps, bundle, volume.image_id, opened, (network_input, outputs[-1]))
-    return CaseOutputs(prepared.images, tuple(outputs), tuple(maps))
+    return CaseOutputs(prepared.images, tuple(outputs), tuple(maps), tuple(averaged))
 
 
 def finish(inferred: CaseOutputs) -> CaseResults:
     """Bring every result back to the voxels of its source, measure it, and draw the preview."""
     images, job = inferred.images, inferred.images.job
-    masks: dict[str, Mask] = {}
-    segmentations: list[Segmentation] = []
-    measurements: list[Measurement] = []
-    for (bundle, volume), seen in zip(images.pairs(), inferred.outputs, strict=True):
-        mask = segment(seen, volume.space, bundle)
-        file = job.file_of(bundle, volume)
-        masks[file] = mask
-        segmentations.append(Segmentation(bundle.name, volume.image_id, file, bundle.labels, reached_border(mask)))
-        measurements += measure_labels(mask, volume, bundle.name, volume.image_id)
+    said = answers_of(
+        Said(bundle, volume, seen, job.file_of(bundle, volume), one.agreement, job.uncertainty.control_misses)
+        for (bundle, volume), seen, one in zip(images.pairs(), inferred.outputs, inferred.averaged, strict=True)
+    )
+    features = features_of(images.pairs(), inferred.averaged)
     heatmaps, records = settle_maps(inferred.maps, {key: volume.space for key, volume in images.volumes.items()})
-    scores = [score for seen in inferred.outputs if (score := certainty(seen.logits)) is not None]
     report = CaseReport(
         case_id=job.case_id,
         status="done",
         images=record_images(job, images.volumes),
-        bundles=tuple(dict.fromkeys(bundle.stamp for bundle, _ in images.pairs())),
-        segmentations=tuple(segmentations),
-        measurements=tuple(measurements),
+        bundles=tuple(dict.fromkeys(stamp for bundle, _ in images.pairs() for stamp in bundle.stamps)),
+        segmentations=said.segmentations,
+        measurements=said.measurements,
+        findings=said.findings,
+        predictions=said.predictions,
         heatmaps=records if job.heatmaps is not None else None,
-        confidence=min(scores, default=None),
-        confidence_kind="raw" if scores else "none",
+        confidence=said.confidence,
+        confidence_kind=said.confidence_kind,
+        out_of_distribution=farthest(features, {bundle.name: bundle for bundle in job.bundles}),
         config_sha256=job.config_sha256,
         diascope_version=__version__,
     )
@@ -192,7 +210,7 @@ def finish(inferred: CaseOutputs) -> CaseResults:
         *doubts(report, {bundle.name: bundle.expected for bundle in job.bundles}),
     )
     report = replace(report, review_first=bool(reasons), review_reasons=reasons)
-    return CaseResults(images, report, masks, heatmaps, _preview(images, report, masks))
+    return CaseResults(images, report, said.masks, heatmaps, _preview(images, report, said.masks, heatmaps), features)
 
 
 def write(results: CaseResults) -> CaseReport:
@@ -207,6 +225,7 @@ def write(results: CaseResults) -> CaseReport:
             write_mask(folder / file, mask)
         for file, heatmap in results.heatmaps.items():
             write_heatmap(folder / file, heatmap)
+        write_seen(folder, results.features)
         drawn = tuple(replace(one, sha256=file_digest(folder / one.file)) for one in results.report.segmentations or ())
         report = replace(results.report, segmentations=drawn)
         if results.preview is not None:
@@ -230,15 +249,18 @@ def _scalar(image: Volume | ColourImage) -> Volume:
     return image
 
 
-def _preview(images: CaseImages, report: CaseReport, masks: dict[str, Mask]) -> NDArray[np.uint8] | None:
+def _preview(
+    images: CaseImages, report: CaseReport, masks: dict[str, Mask], heatmaps: dict[str, Heatmap]
+) -> NDArray[np.uint8] | None:
     """Draw each image that a network was given, with everything that lies on it, one below the other."""
     drawn = report.segmentations or ()
     pages = []
-    for image_id in dict.fromkeys(one.image_id for one in drawn):
-        here = [one for one in drawn if one.image_id == image_id]
-        names = ", ".join(one.bundle for one in here)
-        overlays = [(masks[one.file], one.labels) for one in here]
-        pages.append(
-            draw_preview(images.volumes[image_id], overlays, report.findings or (), f"{report.case_id}   {names}")
-        )
+    for image_id, volume in images.volumes.items():
+        overlays = [(masks[one.file], one.labels) for one in drawn if one.image_id == image_id]
+        names = ", ".join(bundle.name for bundle, given in images.pairs() if given is volume)
+        classes = in_words([one for one in report.predictions or () if one.image_id == image_id])
+        caption = "   ".join(part for part in (report.case_id, names, classes) if part)
+        pages.append(draw_preview(volume, overlays, report.findings or (), caption))
+        if images.job.heatmaps is not None:
+            pages += draw_maps(images.job.heatmaps, report, volume, masks, heatmaps)
     return stack_pictures(pages) if pages else None

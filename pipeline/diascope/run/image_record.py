@@ -1,12 +1,13 @@
 """What a report says of the images of a case, chosen or not, and what a reader should doubt."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
 from diascope.findings import CaseReport, ImageFacts, ImageRecord, SpaceKind
 from diascope.geometry import Grid, IndexGrid, PixelGrid, Space
 from diascope.imaging.numbers import count_missing
+from diascope.io.channels import lies_on
 from diascope.io.selection import Choice
 from diascope.io.series import RefusedImage, Series
 from diascope.volume import Volume
@@ -73,6 +74,9 @@ def doubts(report: CaseReport, expected: Mapping[str, Sequence[str]]) -> tuple[s
             reasons.append(f"{drawn.bundle} found no {', '.join(missing)}")
         if drawn.reached_border:
             reasons.append(f"{drawn.bundle}: {', '.join(drawn.reached_border)} cut off by the border of the image")
+    if report.out_of_distribution is not None and report.out_of_distribution > 1:
+        times = f"{report.out_of_distribution:.1f} times the border of what is usual"
+        reasons.append(f"unlike the images its network was tried on ({times})")
     return tuple(reasons)
 
 
@@ -107,7 +111,17 @@ def _record(series: Series, study: Study, volume: Volume | None) -> ImageRecord:
         display_window=volume.display_window if volume is not None else None,
         is_inverted=volume is not None and volume.is_inverted,
         interpolated_slices=series.interpolated_slices,
+        channel_of=tuple(_channels(series, study.choices)),
     )
+
+
+def _channels(series: Series, choices: Sequence[Choice]) -> Iterator[str]:
+    for choice in choices:
+        for name, one in zip(choice.channels, choice.chosen, strict=False):
+            if one.image_id == series.image_id:
+                first = choice.chosen[0]
+                moved = "" if lies_on(one, first) else f", brought onto the grid of {first.image_id}"
+                yield f"{choice.bundle}: {name}{moved}"
 
 
 def _notes(volume: Volume | None) -> tuple[str, ...]:

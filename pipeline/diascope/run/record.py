@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, fields
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import PurePath
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import TypeAdapter, ValidationError
 
@@ -79,6 +79,8 @@ class CaseRow:
         images: Images of the study.
         findings: Lesions found; None where no network looks for any.
         reason: Of the failure, or why there was nothing to do.
+        out_of_distribution: How unusual the case is, above 1 for one in twenty; None if unknown.
+        compared_with: What is usual: the `reference` of its network, or the other cases of the `batch`.
     """
 
     case_id: str
@@ -91,6 +93,8 @@ class CaseRow:
     images: int
     findings: int | None
     reason: str
+    out_of_distribution: float | None = None
+    compared_with: Literal["reference", "batch", ""] = ""
 
 
 def new_record(config: RunConfig, key: IdentityKey, *, command: str, config_name: str, inputs: int) -> RunRecord:
@@ -114,6 +118,8 @@ def _without_paths(config: RunConfig) -> dict[str, Any]:
     said = config.model_dump(mode="json", exclude=_PRIVATE_SETTINGS)
     for use in said["bundles"]:  # a bundle may be named by the path of its folder
         use["name"] = PurePath(use["name"]).name
+        use["ensemble"] = [PurePath(name).name for name in use["ensemble"]]
+        use["calibration"] = use["calibration"] and PurePath(use["calibration"]).name
     return said
 
 
@@ -199,6 +205,8 @@ def row_of(report: CaseReport, seconds: float) -> CaseRow:
         images=len(report.images),
         findings=None if report.findings is None else len(report.findings),
         reason=report.failure.reason if report.failure else "; ".join(dict.fromkeys(reasons)),
+        out_of_distribution=report.out_of_distribution,
+        compared_with="" if report.out_of_distribution is None else "reference",
     )
 
 

@@ -7,11 +7,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from diascope.bundles.find import BundleInfo, find_bundle
+from diascope.bundles.find import BundleInfo
 from diascope.config import find_config, load_settings, parse_settings
 from diascope.errors import ConfigError, OutputError
 from diascope.identity import IdentityKey
 from diascope.io.outfolder import OutFolder
+from diascope.run.ensembles import find_network
 from diascope.run.record import check_same_key, check_same_networks, read_record
 from diascope.run.settings import RunConfig
 
@@ -87,7 +88,7 @@ def find_networks(config: RunConfig) -> tuple[BundleInfo, ...]:
         BundleError: One is missing, or not the one that was locked.
         ConfigError: One is named twice.
     """
-    bundles = tuple(find_bundle(use.name, config.models.dir) for use in config.bundles)
+    bundles = tuple(find_network(use, config) for use in config.bundles)
     names = [bundle.name for bundle in bundles]
     if twice := sorted({name for name in names if names.count(name) > 1}):
         # Results are filed under the network's name: the second would take the place of the first.

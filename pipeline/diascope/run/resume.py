@@ -70,8 +70,16 @@ def task_keys(job: CaseJob) -> dict[str, str]:
     keys = {}
     for bundle, choice in zip(job.bundles, job.choices, strict=True):
         files = [_stamp(path, job.out.private) for series in choice.chosen for path in series.files]
-        keys[bundle.name] = task_key([*common, bundle.sha256, *choice.chosen_ids, *files, *_questions(job, bundle)])
+        keys[bundle.name] = task_key(
+            [*common, *_networks(bundle), *choice.chosen_ids, *files, *_questions(job, bundle)]
+        )
     return keys
+
+
+def _networks(bundle: BundleInfo) -> list[str]:
+    # What was learnt by `diascope evaluate` lies outside the bundle: it is no part of its digest.
+    learnt = [file_digest(bundle.calibration)] if bundle.calibration is not None else []
+    return [bundle.sha256, *(member.sha256 for member in bundle.members), *learnt]
 
 
 def _questions(job: CaseJob, bundle: BundleInfo) -> tuple[str, ...]:

@@ -42,6 +42,8 @@ def make_order(request: RunRequest, found: Catalogue, key: IdentityKey, out: Out
     record = new_record(
         request.config, key, command=request.command, config_name=request.config_name, inputs=len(request.inputs)
     )
-    record = replace(record, bundles=tuple(bundle.stamp for bundle in plan.bundles), device=device.description)
+    record = replace(
+        record, bundles=tuple(stamp for bundle in plan.bundles for stamp in bundle.stamps), device=device.description
+    )
     order = BatchOrder(plan, request.config, out, device.name, record, checked)
     return replace(order, earlier=earlier_results(out, (order.job(study) for study in plan.to_run)))

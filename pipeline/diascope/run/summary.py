@@ -189,7 +189,10 @@ def read_cases(out: OutFolder) -> tuple[CaseRow, ...]:
 def _rows(out: OutFolder) -> Iterator[CaseRow]:
     for values in _table(out, out.cases_csv.name):
         yield _ROW.validate_python(
-            {name: None if name in {"confidence", "findings"} and text == "" else text for name, text in values.items()}
+            {
+                name: None if name in {"confidence", "findings", "out_of_distribution"} and text == "" else text
+                for name, text in values.items()
+            }
         )
 
 
@@ -241,7 +244,15 @@ def _doubts(out: OutFolder, rows: Sequence[CaseRow]) -> Iterator[Doubt]:
     doubtful = sorted((row for row in rows if row.review_first), key=lambda row: (row.confidence or 0.0, row.case_id))
     for row in doubtful[:MOST_DOUBTS]:
         report = out.case(row.case_id) / "case.json"
-        yield Doubt(row.case_id, row.confidence, read_report(report).review_reasons if report.is_file() else ())
+        reasons = read_report(report).review_reasons if report.is_file() else ()
+        yield Doubt(row.case_id, row.confidence, (*reasons, *_odd_in_batch(row)))
+
+
+def _odd_in_batch(row: CaseRow) -> tuple[str, ...]:
+    # Only the whole batch knows it, so it is not in the report of the case.
+    if row.compared_with != "batch" or (row.out_of_distribution or 0.0) <= 1:
+        return ()
+    return (f"unlike the other cases of this batch ({row.out_of_distribution:.1f} times the border of what is usual)",)
 
 
 def _sample(out: OutFolder, rows: Sequence[CaseRow]) -> Iterator[str]:

@@ -50,7 +50,8 @@ class FeatureWatch:
 
     def offer(self, name: str, output: Any, dims: int) -> None:
         """Take a layer's output in, if it is the narrowest of this pass so far."""
-        if not isinstance(output, torch.Tensor) or output.ndim != dims + 2 or output.shape[1] < 2:
+        is_map = isinstance(output, torch.Tensor) and dims > 0 and output.ndim == dims + 2
+        if not is_map or output.shape[1] < 2:
             return
         seen = _Map(name, output)
         if self._best is None or seen.rank <= self._best.rank:

@@ -9,6 +9,7 @@ disagree the average is unsure, so everything after it is unsure there too.
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from itertools import chain
 from typing import Literal
 
 import numpy as np
@@ -17,10 +18,10 @@ from numpy.typing import NDArray
 from scipy import ndimage
 from torch import nn
 
-from diascope.bundles.find import BundleInfo
 from diascope.bundles.network import NetworkInput, OpenNetwork
 from diascope.errors import ConfigError
 from diascope.imaging.resample import GridOfLogits
+from diascope.tasks.features import watched
 from diascope.tasks.inference import Precision, run_network
 from diascope.tasks.uncertainty_settings import UncertaintySettings
 
@@ -35,13 +36,11 @@ SLAB_VOXELS = 1_000_000
 
 _AXES = {"i": 1, "j": 2, "k": 3}
 
-_SIDES = ("left", "right")
-
 _DROPOUTS = (nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d, nn.AlphaDropout, nn.FeatureAlphaDropout)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Answers:
+class Averaged:
     """What networks said of one image, together.
 
     Attributes:
@@ -49,11 +48,15 @@ class Answers:
         members: How many answers were averaged.
         agreement: By class index above 0, the mean Dice of each answer's voxels with the
             averaged ones; empty for a single answer, and where there are no voxels.
+        features: (d,) of the first plain answer; None where the network has no map.
+        layer: Name of the layer they come from.
     """
 
     logits: Logits
     members: int = 1
     agreement: Mapping[int, float] = field(default_factory=dict)
+    features: Logits | None = None
+    layer: str = ""
 
 
 def ask(
@@ -62,7 +65,7 @@ def ask(
     settings: UncertaintySettings,
     precision: Precision = "auto",
     activation: Activation = "softmax",
-) -> Answers:
+) -> Averaged:
     """Ask one or several networks about an image, as often as the settings say.
 
     Args:
@@ -75,42 +78,20 @@ def ask(
     Raises:
         ConfigError: Dropout was asked of a network that has none.
     """
+    with watched(networks[0].network) as watch:
+        first = run_network(networks[0], prepared, precision)
+    features = watch.vector() if watch.windows else None
     if len(networks) == 1 and not settings.asks_again:
-        return Answers(run_network(networks[0], prepared, precision))
-    total: Logits | None = None
-    winners, members = [], 0
-    for logits in _answers(networks, prepared, settings, precision):
-        shares = probabilities(logits, activation)
-        total = shares if total is None else total + shares
+        return Averaged(first, features=features, layer=watch.layer)
+    total, winners, members = np.zeros_like(first), [], 0
+    for logits in chain([first], _further(networks, prepared, settings, precision)):
+        total += probabilities(logits, activation)
         if activation == "softmax":
             winners.append(logits.argmax(axis=0).astype(np.uint8))
         members += 1
-    if total is None:
-        raise ConfigError("an ensemble needs a network")
     mean = np.clip(total / np.float32(members), LEAST, 1 - LEAST)
     together: Logits = np.log(mean) if activation == "softmax" else np.log(mean / (1 - mean))
-    return Answers(together, members, _agreement(winners, together))
-
-
-def check_answers(bundle: BundleInfo, settings: UncertaintySettings) -> None:
-    """Refuse mirrors where a label has a side: mirrored, a left kidney is a right one.
-
-    Raises:
-        ConfigError: A label says left or right, or the network marks boxes.
-    """
-    if settings.asks_again and bundle.block.task == "detect":
-        raise ConfigError(
-            f"{bundle.name} marks boxes, which cannot be averaged over several answers",
-            hint="leave mirrors and dropout_draws out, or run it in a folder of its own",
-            code="unfit_uncertainty",
-        )
-    sided = [name for name in bundle.block.labels.values() if set(name.lower().split("_")) & set(_SIDES)]
-    if settings.mirrors and sided:
-        raise ConfigError(
-            f"{bundle.name} tells sides apart ({sided[0]}), so its image must not be mirrored",
-            hint="leave uncertainty.mirrors out; dropout_draws and an ensemble do not mirror",
-            code="unfit_uncertainty",
-        )
+    return Averaged(together, members, _agreement(winners, together), features, watch.layer)
 
 
 def probabilities(logits: Logits, activation: Activation = "softmax") -> Logits:
@@ -225,16 +206,16 @@ def lesion_probabilities(
     return np.where(inside, 1 / (1 + np.exp(-margin)), 0.0)
 
 
-def _answers(
+def _further(
     networks: Sequence[OpenNetwork], prepared: NetworkInput, settings: UncertaintySettings, precision: Precision
 ) -> Iterator[Logits]:
-    for opened in networks:
-        yield run_network(opened, prepared, precision)
+    # All answers but the first network's plain one.
+    for at, opened in enumerate(networks):
+        if at:
+            yield run_network(opened, prepared, precision)
         for axis in settings.mirrors:
             mirrored = replace(prepared, data=np.ascontiguousarray(np.flip(prepared.data, _AXES[axis])))
-            seen = run_network(opened, mirrored, precision)
-            # A class of the whole image has no axes to be mirrored back.
-            yield np.ascontiguousarray(np.flip(seen, _AXES[axis])) if seen.ndim > 1 else seen
+            yield np.ascontiguousarray(np.flip(run_network(opened, mirrored, precision), _AXES[axis]))
         if settings.dropout_draws:
             yield from _dropped(opened, prepared, settings, lambda o, p: run_network(o, p, precision))
 

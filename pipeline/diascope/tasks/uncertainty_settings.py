@@ -4,9 +4,13 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from diascope.bundles.find import BundleInfo
 from diascope.config import Settings
+from diascope.errors import ConfigError
 
 Axis = Literal["i", "j", "k"]
+
+_SIDES = {"left", "right"}
 
 
 class UncertaintySettings(Settings):
@@ -28,3 +32,24 @@ class UncertaintySettings(Settings):
     def asks_again(self) -> bool:
         """Whether one pass is not all."""
         return bool(self.mirrors) or self.dropout_draws > 0
+
+
+def check_answers(bundle: BundleInfo, settings: UncertaintySettings) -> None:
+    """Refuse mirrors where a label has a side: mirrored, a left kidney is a right one.
+
+    Raises:
+        ConfigError: A label says left or right, or the network marks boxes.
+    """
+    if (settings.asks_again or bundle.members) and bundle.block.task == "detect":
+        raise ConfigError(
+            f"{bundle.name} marks boxes, which cannot be averaged over several answers",
+            hint="leave mirrors, dropout_draws and ensemble out, or run it in a folder of its own",
+            code="unfit_uncertainty",
+        )
+    sided = [name for name in bundle.block.labels.values() if set(name.lower().split("_")) & _SIDES]
+    if settings.mirrors and sided:
+        raise ConfigError(
+            f"{bundle.name} tells sides apart ({sided[0]}), so its image must not be mirrored",
+            hint="leave uncertainty.mirrors out; dropout_draws and an ensemble do not mirror",
+            code="unfit_uncertainty",
+        )

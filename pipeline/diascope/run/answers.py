@@ -1,0 +1,161 @@
+"""What the networks of a case said, brought back to its images and put into the words of `findings`."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from diascope.bundles.find import BundleInfo
+from diascope.findings import ConfidenceKind, Finding, Measurement, Prediction, Segmentation
+from diascope.imaging.measurements import measure_labels, reached_border
+from diascope.imaging.resample import GridOfLogits
+from diascope.run.calibrated import (
+    Confidence,
+    calibrate_findings,
+    calibrate_predictions,
+    confidence_in_classes,
+    confidence_in_findings,
+    confidence_in_outline,
+    least_sure,
+    with_promised_misses,
+)
+from diascope.tasks.classify import classify
+from diascope.tasks.detect import detect
+from diascope.tasks.segment import segment
+from diascope.volume import Mask, Volume
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Said:
+    """What one network said of one image.
+
+    Attributes:
+        bundle: The network.
+        volume: The image.
+        seen: Its output, on the grid of its input.
+        file: Name of the label map, should there be one.
+        agreement: By label value, how alike several answers were (`tasks.uncertainty`).
+        controls_misses: Draw labels from the probability at which a promise about missed volume holds.
+    """
+
+    bundle: BundleInfo
+    volume: Volume
+    seen: GridOfLogits
+    file: str
+    agreement: Mapping[int, float] = field(default_factory=dict)
+    controls_misses: bool = False
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Answers:
+    """All answers of a case. None where no network of the run asks that question.
+
+    Attributes:
+        segmentations: Label maps.
+        findings: Lesions.
+        predictions: Classes, of images and of slices.
+        measurements: Numbers about all of them.
+        masks: The label maps by file name below the case folder.
+        confidence: Of the least certain network.
+        confidence_kind: A raw one promises nothing.
+    """
+
+    segmentations: tuple[Segmentation, ...] | None
+    findings: tuple[Finding, ...] | None
+    predictions: tuple[Prediction, ...] | None
+    measurements: tuple[Measurement, ...]
+    masks: dict[str, Mask]
+    confidence: float | None
+    confidence_kind: ConfidenceKind
+
+
+def answers_of(said: Iterable[Said]) -> Answers:
+    """Turn every network's output into answers, each by its own task."""
+    segmentations: list[Segmentation] = []
+    findings: list[Finding] = []
+    predictions: list[Prediction] = []
+    measurements: list[Measurement] = []
+    masks: dict[str, Mask] = {}
+    confidences: list[Confidence] = []
+    asked = set()
+    for one in said:
+        bundle, volume, seen = one.bundle, one.volume, one.seen
+        asked.add(bundle.block.task)
+        if bundle.block.task == "segment":
+            drawn, promised = with_promised_misses(bundle, seen) if one.controls_misses else (seen, {})
+            mask = segment(drawn, volume.space, bundle)
+            masks[one.file] = mask
+            segmentations.append(
+                Segmentation(
+                    bundle.name,
+                    volume.image_id,
+                    one.file,
+                    bundle.labels,
+                    reached_border(mask),
+                    promised_misses=tuple(promised.items()),
+                )
+            )
+            measurements += measure_labels(mask, volume, bundle.name, volume.image_id)
+            measurements += numbers_of_agreement(one)
+            confidences.append(confidence_in_outline(bundle, seen))
+        elif bundle.block.task == "detect":
+            found = calibrate_findings(bundle, detect(seen, volume.space, bundle, volume.image_id))
+            findings += found
+            confidences.append(confidence_in_findings(found))
+            measurements += numbers_of_findings(found)
+        else:
+            named = calibrate_predictions(bundle, classify(seen, volume.space, bundle, volume.image_id))
+            predictions += named
+            confidences.append(confidence_in_classes(named))
+            measurements += numbers_of_predictions(named)
+    confidence, kind = least_sure(confidences)
+    return Answers(
+        segmentations=tuple(segmentations) if "segment" in asked else None,
+        findings=tuple(findings) if "detect" in asked else None,
+        predictions=tuple(predictions) if "classify" in asked else None,
+        measurements=tuple(measurements),
+        masks=masks,
+        confidence=confidence,
+        confidence_kind=kind,
+    )
+
+
+def numbers_of_agreement(said: Said) -> Iterator[Measurement]:
+    """Tell of each label that was drawn how alike several answers were; nothing where there was one."""
+    for value, alike in said.agreement.items():
+        yield Measurement(
+            said.volume.image_id, said.bundle.name, said.bundle.block.labels[value], "agreement", alike, "1"
+        )
+
+
+def numbers_of_findings(findings: Sequence[Finding]) -> Iterator[Measurement]:
+    """List what was measured of each finding; what is not defined off a Grid is left out."""
+    for one in findings:
+        for quantity, value, unit in (
+            ("score", one.score, "1"),
+            ("size", one.size_voxels, "voxel"),
+            ("volume", one.volume_mm3, "mm3"),
+            ("longest_diameter", one.longest_diameter_mm, "mm"),
+            ("perpendicular_diameter", one.perpendicular_diameter_mm, "mm"),
+        ):
+            if value is not None:
+                yield Measurement(one.image_id, one.bundle, one.finding_id, quantity, float(value), unit)
+
+
+def numbers_of_predictions(predictions: Sequence[Prediction]) -> Iterator[Measurement]:
+    """List the score of each image's classes; where slices were judged, also which one was highest."""
+    for one in predictions:
+        if one.slice_k is not None:
+            continue
+        yield Measurement(one.image_id, one.bundle, one.target, "score", one.score, "1")
+        of_slices = [other for other in predictions if other.slice_k is not None and other.target == one.target]
+        if of_slices:
+            highest = max(of_slices, key=lambda other: other.score)
+            yield Measurement(
+                one.image_id, one.bundle, one.target, "highest_slice", float(highest.slice_k or 0), "slice_k"
+            )
+
+
+def in_words(predictions: Sequence[Prediction]) -> str:
+    """Say the images' classes in a few words: `tumour, score 0.98`. A score is no per cent."""
+    return "; ".join(
+        f"{one.target.replace('_', ' ')}, score {one.score:.2f}" for one in predictions if one.slice_k is None
+    )

@@ -1,0 +1,150 @@
+"""Scores that mean what they say, where something was learnt about them; the rest stays raw.
+
+What was learnt is the bundle's own calibration.json, or one that `diascope evaluate`
+made for somebody else's bundle and that the config names beside it.
+"""
+
+import functools
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from diascope.bundles.find import BundleInfo
+from diascope.evaluation.calibration_file import CALIBRATION, BundleCalibration, read_calibration
+from diascope.findings import ConfidenceKind, Finding, Prediction
+from diascope.imaging.resample import GridOfLogits
+from diascope.io.outfolder import file_digest
+from diascope.tasks.uncertainty import (
+    classification_confidence,
+    detection_confidence,
+    favour,
+    segmentation_confidence,
+)
+
+Confidence = tuple[float | None, ConfidenceKind]
+
+NONE_OF_THEM = "none"
+"""Class 0 of a network whose classes exclude each other."""
+
+# Scores of float32 that add up to 1.
+SUM_ROUNDING = 1e-3
+
+
+def calibration_of(bundle: BundleInfo) -> BundleCalibration | None:
+    """Find what was learnt about a bundle's scores; None if nothing was."""
+    path = calibration_path(bundle)
+    return _read(path, file_digest(path)) if path.is_file() else None
+
+
+def calibration_path(bundle: BundleInfo) -> Path:
+    """Say where it lies, if there is any."""
+    return bundle.calibration or bundle.folder / CALIBRATION
+
+
+def calibrate_predictions(bundle: BundleInfo, predictions: Sequence[Prediction]) -> tuple[Prediction, ...]:
+    """Give the scores of classes their meaning, and name the classes that stay open.
+
+    Slices keep raw scores: what was learnt is about images.
+    """
+    learnt = calibration_of(bundle)
+    of_image = {one.target: one.score for one in predictions if one.slice_k is None}
+    scores = learnt.calibrated(_complete(of_image, learnt)) if learnt is not None else {}
+    if learnt is None or not scores:
+        return tuple(predictions)
+    kept_open = learnt.open_classes(scores)
+
+    def calibrated(one: Prediction) -> Prediction:
+        if one.slice_k is not None or one.target not in scores:
+            return one
+        point = learnt.targets[one.target].operating_point if one.target in learnt.targets else None
+        return replace(
+            one,
+            score=scores[one.target],
+            score_kind="calibrated",
+            conformal_set=kept_open.get(one.target),
+            operating_point=point,
+        )
+
+    return tuple(calibrated(one) for one in predictions)
+
+
+def calibrate_findings(bundle: BundleInfo, findings: Sequence[Finding]) -> tuple[Finding, ...]:
+    """Give the scores of lesions their meaning: the share of such marks that are true."""
+    learnt = calibration_of(bundle)
+    if learnt is None or learnt.exclusive:
+        return tuple(findings)
+    found = []
+    for one in findings:
+        score = learnt.calibrated({one.label: one.score}).get(one.label)
+        found.append(one if score is None else replace(one, score=score, score_kind="calibrated"))
+    return tuple(found)
+
+
+def confidence_in_classes(predictions: Sequence[Prediction]) -> Confidence:
+    """Say how sure a classifier is of its least sure call; calibrated if every score is."""
+    of_image = [one for one in predictions if one.slice_k is None]
+    # Not all classes are named (class 0 is none of the labels): each named one is a call of its own.
+    value = classification_confidence([one.score for one in of_image], exclusive=False)
+    return _kind(value, is_calibrated=all(one.score_kind == "calibrated" for one in of_image))
+
+
+def confidence_in_findings(findings: Sequence[Finding]) -> Confidence:
+    """Say how sure a detector is of its least sure mark; calibrated if every score is."""
+    value = detection_confidence([one.score for one in findings])
+    return _kind(value, is_calibrated=all(one.score_kind == "calibrated" for one in findings))
+
+
+def confidence_in_outline(bundle: BundleInfo, seen: GridOfLogits) -> Confidence:
+    """Say which Dice is to be expected: as the network says, or as such cases had where that was learnt."""
+    learnt = calibration_of(bundle)
+    raw = segmentation_confidence(seen.logits)
+    if learnt is None or learnt.confidence is None:
+        return _kind(raw, is_calibrated=False)
+    return _kind(learnt.confidence.calibrated(raw), is_calibrated=True)
+
+
+def with_promised_misses(bundle: BundleInfo, seen: GridOfLogits) -> tuple[GridOfLogits, dict[str, float]]:
+    """Draw labels from the probability at which the promise about missed volume holds.
+
+    Returns:
+        The output to draw, and the promised mean missed share by label: labels about
+        which nothing was learnt are drawn as ever, and promise nothing.
+    """
+    learnt = calibration_of(bundle)
+    promised: dict[str, float] = {}
+    for value, name in bundle.block.labels.items():
+        rule = learnt.missed_volume.get(name) if learnt is not None else None
+        if rule is not None and rule.threshold is not None:
+            seen = favour(seen, value, rule.threshold)
+            promised[name] = rule.bound
+    return seen, promised
+
+
+def least_sure(confidences: Sequence[Confidence]) -> Confidence:
+    """Put the networks of a case together: the least sure one counts, calibrated if all are."""
+    known = [(value, kind) for value, kind in confidences if value is not None]
+    if not known:
+        return None, "none"
+    return _kind(min(value for value, _ in known), is_calibrated=all(kind == "calibrated" for _, kind in known))
+
+
+def _complete(scores: dict[str, float], learnt: BundleCalibration) -> dict[str, float]:
+    # Of classes that exclude each other the one that is none of the labels has no prediction of its own.
+    rest = 1 - sum(scores.values())
+    if not learnt.exclusive:
+        return scores
+    if rest < -SUM_ROUNDING:  # the highest of many slices each: they do not exclude each other
+        return {}
+    return scores if rest < SUM_ROUNDING else {NONE_OF_THEM: rest, **scores}
+
+
+def _kind(value: float | None, *, is_calibrated: bool) -> Confidence:
+    if value is None:
+        return None, "none"
+    return value, "calibrated" if is_calibrated else "raw"
+
+
+@functools.lru_cache(maxsize=16)
+def _read(path: Path, digest: str) -> BundleCalibration | None:
+    del digest  # part of the cache's key only
+    return read_calibration(path)
