@@ -11,7 +11,17 @@ from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 
 from diascope.errors import GridMismatch, InputError
-from diascope.geometry import Grid, IndexGrid, Need, PixelGrid, Space, affine_of, check_same_space, satisfies
+from diascope.geometry import (
+    FieldOfView,
+    Grid,
+    IndexGrid,
+    Need,
+    PixelGrid,
+    Space,
+    affine_of,
+    check_same_space,
+    satisfies,
+)
 
 SHAPE = (5, 7, 11)
 SPACING_MM = (0.7, 0.8, 2.5)
@@ -232,3 +242,41 @@ def test_a_flipped_grid_is_not_the_same_although_it_fills_the_same_space() -> No
 
     with pytest.raises(GridMismatch, match=r"2\.800 mm apart"):
         check_same_space(Grid(SHAPE, np.diag([*SPACING_MM, 1.0])), Grid(SHAPE, flipped))
+
+
+def test_the_extent_is_told_along_the_patient_s_axes_whatever_the_order_of_the_voxels() -> None:
+    # i runs to the feet, j to the left, k to the back: PyNrrd-like order that no reader of ours makes by itself.
+    affine = np.array([[0.0, -0.8, 0.0, 3.0], [0.0, 0.0, -2.5, 1.0], [-0.7, 0.0, 0.0, 9.0], [0.0, 0.0, 0.0, 1.0]])
+    grid = Grid((5, 7, 11), affine)
+
+    assert grid.axcodes == "ILP"
+    assert grid.extent_mm == pytest.approx((7 * 0.8, 11 * 2.5, 5 * 0.7))
+
+
+@pytest.mark.parametrize(
+    ("limits", "words"),
+    [
+        ({}, ""),
+        ({"least_extent_mm": (5.6, 27.5, 3.5)}, ""),
+        ({"least_extent_mm": (5.7, 27.5, 3.5)}, "it shows 6 x 28 x 4 mm (left to right, back to front, foot to head)"),
+        ({"most_extent_mm": (5.6, 27.5, 3.5)}, ""),
+        ({"most_extent_mm": (5.6, 27.5, 3.4)}, "allowed are at most 6 x 28 x 3 mm"),
+        ({"most_voxel_mm": 2.5}, ""),
+        ({"most_voxel_mm": 2.4}, "its voxels are 0.70 x 0.80 x 2.50 mm, allowed are at most 2.4 mm"),
+        ({"least_voxel_mm": 0.8}, "needed are at least 0.8 mm"),
+    ],
+)
+def test_an_image_outside_the_limits_is_told_with_its_numbers(limits: dict[str, object], words: str) -> None:
+    affine = np.array([[0.0, -0.8, 0.0, 3.0], [0.0, 0.0, -2.5, 1.0], [-0.7, 0.0, 0.0, 9.0], [0.0, 0.0, 0.0, 1.0]])
+
+    said = FieldOfView(**limits).misfit(Grid((5, 7, 11), affine))  # type: ignore[arg-type]
+
+    assert words in said
+    assert bool(said) == bool(words)
+
+
+def test_nothing_is_asked_of_an_image_whose_millimetres_are_not_known() -> None:
+    limits = FieldOfView(least_extent_mm=(110.0, 110.0, 110.0))
+
+    assert limits.misfit(IndexGrid((5, 7, 11))) == ""
+    assert limits.misfit(PixelGrid((5, 7, 1), (0.1, 0.1), "detector")) == ""

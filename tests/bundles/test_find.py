@@ -1,11 +1,13 @@
 """Which networks there are, and that none opens whose files were altered."""
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
 
 from diascope.bundles.find import find_bundle, list_bundles, read_bundle, search_path
+from diascope.bundles.lock import write_lock
 from diascope.errors import BundleError
 from tests.tiny_bundle import write_tiny_bundle
 
@@ -93,3 +95,36 @@ def test_a_folder_that_happens_to_lie_in_the_working_folder_is_no_bundle_by_its_
         find_bundle("planted", tmp_path / "models")
 
     assert find_bundle("./planted").name == "planted"
+
+
+def test_only_the_very_files_that_come_with_diascope_are_called_ours(tmp_path: Path) -> None:
+    ours = find_bundle("flair_glioma_segmentation")
+    copied = shutil.copytree(ours.folder, tmp_path / "copied" / ours.name)
+    write_lock(tmp_path / "copied" / "bundles.lock", copied)
+    altered = shutil.copytree(ours.folder, tmp_path / "altered" / ours.name)
+    (altered / "LICENSE").write_text("mine")
+    write_lock(tmp_path / "altered" / "bundles.lock", altered)
+
+    assert ours.is_shipped
+    assert find_bundle(str(copied)).is_shipped
+    assert not find_bundle(str(altered)).is_shipped
+    assert not find_bundle(str(write_tiny_bundle(tmp_path))).is_shipped
+
+
+def test_a_bundle_given_by_its_path_needs_a_lock_that_names_its_files(tmp_path: Path) -> None:
+    folder = write_tiny_bundle(tmp_path)
+    (tmp_path / "bundles.lock").unlink()
+
+    with pytest.raises(BundleError, match=r"tiny_bright is not in bundles\.lock"):
+        find_bundle(str(folder))
+
+
+def test_a_misspelt_limit_of_the_field_of_view_does_not_pass(tmp_path: Path) -> None:
+    folder = write_tiny_bundle(tmp_path)
+    file = folder / "configs" / "metadata.json"
+    metadata = json.loads(file.read_text())
+    metadata["diascope"]["field_of_view"] = {"least_extend_mm": [110, 110, 110]}
+    file.write_text(json.dumps(metadata))
+
+    with pytest.raises(BundleError, match=r"field_of_view\.least_extend_mm"):
+        read_bundle(folder)

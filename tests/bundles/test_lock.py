@@ -75,6 +75,41 @@ def test_results_of_a_stock_monai_run_inside_the_folder_do_not_matter(bundle: Pa
     assert verify_bundle(bundle, lock) == locked
 
 
+@pytest.mark.parametrize(
+    "name", ["network.py", "scripts/steps.PY", "eval/__pycache__/steps.cpython-311.pyc", "eval/weights.pt"]
+)
+def test_what_can_be_run_is_named_wherever_it_lies(bundle: Path, name: str) -> None:
+    lock = bundle.parent / "bundles.lock"
+    write_lock(lock, bundle)
+    (bundle / name).parent.mkdir(parents=True, exist_ok=True)
+    (bundle / name).write_bytes(b"raise SystemExit")
+
+    with pytest.raises(BundleError, match=f"{name} is not in the lock"):
+        verify_bundle(bundle, lock)
+
+
+def test_code_that_was_locked_with_its_bundle_may_stay_as_it_is_and_not_otherwise(bundle: Path) -> None:
+    lock = bundle.parent / "bundles.lock"
+    (bundle / "scripts").mkdir()
+    (bundle / "scripts" / "steps.py").write_text("x = 1")
+    write_lock(lock, bundle)
+    verify_bundle(bundle, lock)
+
+    (bundle / "scripts" / "steps.py").write_text("x = 2")
+
+    with pytest.raises(BundleError, match=r"scripts/steps\.py was altered"):
+        verify_bundle(bundle, lock)
+
+
+def test_a_folder_behind_a_link_cannot_be_locked(bundle: Path, tmp_path: Path) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere" / "steps.py").write_text("x = 1")
+    (bundle / "configs" / "more").symlink_to(tmp_path / "elsewhere")
+
+    with pytest.raises(BundleError, match="configs/more is a link to a folder"):
+        write_lock(bundle.parent / "bundles.lock", bundle)
+
+
 def test_a_bundle_that_was_never_locked_is_refused_with_the_cure(bundle: Path) -> None:
     with pytest.raises(BundleError, match="lesion_net is not in") as refused:
         verify_bundle(bundle, bundle.parent / "bundles.lock")

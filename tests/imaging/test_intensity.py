@@ -5,7 +5,7 @@ import pytest
 
 from diascope.findings import ImageFacts
 from diascope.geometry import IndexGrid
-from diascope.imaging.intensity import GreyRange, grey_range, robust_range, to_grey
+from diascope.imaging.intensity import GreyRange, as_displayed, grey_range, robust_range, to_grey
 from diascope.volume import Volume
 
 
@@ -70,3 +70,31 @@ def test_a_large_image_is_sampled_across_its_columns() -> None:
 
     assert low == 0.0
     assert high == pytest.approx(199.5, abs=1.0)
+
+
+@pytest.mark.parametrize("window", [None, (300.0, 500.0), (10.0, 7000.0)])
+def test_an_inverted_image_turned_round_is_the_same_picture(window: tuple[float, float] | None) -> None:
+    rng = np.random.default_rng(5)
+    inverted = volume(rng.integers(0, 4096, 2000).astype(float).tolist(), display_window=window, is_inverted=True)
+
+    turned = as_displayed(inverted)
+
+    assert not turned.is_inverted
+    assert (turned.data.min(), turned.data.max()) == (inverted.data.min(), inverted.data.max())
+    assert np.array_equal(np.argsort(turned.data.ravel()), np.argsort(-inverted.data.ravel()))
+    shown, again = (to_grey(one.data, grey_range(one)) for one in (inverted, turned))
+    # A half may be rounded either way; percentiles are cut closer at the bright end than at the dark one.
+    assert np.abs(shown.astype(int) - again).max() <= (1 if window else 3)
+
+
+def test_an_image_that_is_not_inverted_comes_back_as_it_is() -> None:
+    plain = volume([1.0, 2.0])
+
+    assert as_displayed(plain) is plain
+
+
+def test_voxels_without_a_number_stay_without_one_when_turned_round() -> None:
+    turned = as_displayed(volume([0.0, np.nan, 3.0, np.inf], is_inverted=True))
+
+    assert turned.data.ravel()[[0, 2]].tolist() == [3.0, 0.0]
+    assert not np.isfinite(turned.data.ravel()[[1, 3]]).any()

@@ -118,3 +118,58 @@ def test_a_second_run_is_kept_out_until_the_first_has_ended(tmp_path: Path) -> N
         assert (out.cases / ".case-1.ab12.part").exists()
     with out.claimed():
         assert list(out.cases.iterdir()) == []
+
+
+def test_an_earlier_result_that_is_kept_lies_in_the_history_with_what_was_there(tmp_path: Path) -> None:
+    final = tmp_path / "case-1"
+    (final / "history" / "older").mkdir(parents=True)
+    (final / "corrections").mkdir()
+    (final / "corrections" / "mask").write_text("a reviewer's")
+    (final / "images").mkdir()
+    (final / "images" / "image").write_bytes(b"voxels")
+    (final / "case.json").write_text("good")
+
+    with folder_in_the_making(final, keep_earlier=True) as folder:
+        (folder / "case.json").write_text("failed")
+
+    # `printf good | sha256sum` begins so.
+    kept = final / "history" / "770e607624d6"
+    found = {path.relative_to(final).as_posix() for path in final.rglob("*") if path.is_file()}
+    assert found == {
+        "case.json",
+        "corrections/mask",
+        "history/770e607624d6/case.json",
+        "history/770e607624d6/images/image",
+    }
+    assert (kept / "case.json").read_text() == "good"
+    assert (final / "case.json").read_text() == "failed"
+    assert (final / "history" / "older").is_dir()
+
+
+def test_a_file_system_without_links_keeps_copies(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(_source: object, _target: object) -> None:
+        raise PermissionError(errno.EPERM, "no links here")
+
+    monkeypatch.setattr(os, "link", refused)
+    final = tmp_path / "case-1"
+    final.mkdir()
+    (final / "case.json").write_text("good")
+
+    with folder_in_the_making(final, keep_earlier=True) as folder:
+        (folder / "case.json").write_text("failed")
+
+    assert [path.read_text() for path in final.glob("history/*/case.json")] == ["good"]
+
+
+def test_a_new_folder_goes_again_when_nothing_came_of_it_and_one_with_results_stays(tmp_path: Path) -> None:
+    new, used = OutFolder(tmp_path / "new"), OutFolder(tmp_path / "used")
+
+    with pytest.raises(ZeroDivisionError), new.claimed():
+        raise ZeroDivisionError
+    with used.claimed():
+        used.rejects_csv.write_text("file_id")
+    with pytest.raises(ZeroDivisionError), used.claimed():
+        raise ZeroDivisionError
+
+    assert not new.root.exists()
+    assert used.rejects_csv.is_file()

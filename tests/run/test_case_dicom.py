@@ -4,22 +4,29 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+import highdicom as hd
 import numpy as np
 import pytest
 import SimpleITK as sitk
 from numpy.typing import NDArray
 from pydicom import Dataset
+from pydicom.uid import DigitalXRayImageStorageForPresentation
 
+from diascope.bundles.find import find_bundle
 from diascope.findings import read_report
 from diascope.identity import IdentityKey
+from diascope.io.catalogue import catalogue
 from diascope.io.outfolder import OutFolder
+from diascope.io.reader import Context, IngestSettings
+from diascope.io.selection import SelectRule, choose
 from diascope.run.batch import Books, run_batch
+from diascope.run.case import CaseJob, prepare, read
 from diascope.run.found import found_in
 from diascope.run.record import CaseRow, RunRecord
 from diascope.run.request import make_request, run_config
 from diascope.run.session import make_order
 from diascope.tasks.device import Device
-from tests.io.dicom_phantoms import Phantom, oblique, put_pixels, without, write_series
+from tests.io.dicom_phantoms import Phantom, oblique, put_pixels, radiograph, save, without, write_series
 from tests.tiny_bundle import write_tiny_bundle
 
 KEY = IdentityKey(bytes(range(32)))
@@ -133,3 +140,25 @@ def test_good_cases_end_well_beside_a_gap_a_corrupt_image_and_a_text(tmp_path: P
     )
     assert "Quixote" not in told
     assert "1.2.826" not in told
+
+
+def test_a_monochrome1_radiograph_reaches_the_network_as_highdicom_shows_it(tmp_path: Path) -> None:
+    cells = np.random.default_rng(3).integers(0, 4096, (1, 24, 17)).astype(np.uint16)
+    film = radiograph(DigitalXRayImageStorageForPresentation, "DX", cells)
+    film.PhotometricInterpretation = "MONOCHROME1"
+    film.PresentationLUTShape = "INVERSE"
+    save(film, tmp_path / "scans" / "film.dcm")
+    bundle = find_bundle(write_tiny_bundle(tmp_path, needs="index").name, tmp_path)
+    found = catalogue([tmp_path / "scans"], Context(KEY, IngestSettings()))
+    choice = choose(bundle.name, "index", SelectRule(), found.series)
+    job = CaseJob(found.series[0].case_id, found.series, (), (choice,), (bundle,), OutFolder(tmp_path / "out"))
+
+    images = read(job)
+    (seen,) = prepare(images).inputs
+
+    shown = hd.imread(tmp_path / "scans" / "film.dcm").get_frame(1, apply_presentation_lut=True)
+    assert np.corrcoef(seen.data[0, :, :, 0].T.ravel(), shown.ravel())[0, 1] == pytest.approx(1.0, abs=1e-6)
+    # What is stored and measured keeps the sense of the file.
+    (volume,) = images.volumes.values()
+    assert volume.is_inverted
+    assert np.array_equal(volume.data[:, :, 0].T, cells[0])

@@ -1,12 +1,14 @@
 """Proof that a bundle's files are the ones that were reviewed: their digests in bundles.lock.
 
 A bundle's config can run code, and weights decide on results; so no bundle is opened
-whose files differ from the lock. Only what a bundle consists of counts (configs,
-models, docs, LICENSE): results that a stock MONAI run leaves in the folder do not.
+whose files differ from the lock. What a bundle consists of counts (configs, models,
+docs, LICENSE), and wherever it lies what can be run or unpickled; results that a stock
+MONAI run leaves in the folder do not.
 """
 
 import hashlib
 import json
+import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -14,6 +16,12 @@ from diascope.errors import BundleError
 
 PARTS = ("configs", "models", "docs")
 FORMAT = 1
+
+# What Python imports, torch unpickles or a shell runs: a config can name it by its path.
+RUNNABLE = frozenset(
+    {".py", ".pyc", ".pyd", ".so", ".dll", ".dylib", ".zip", ".egg", ".whl", ".sh"}
+    | {".pt", ".pth", ".ts", ".pkl", ".pickle", ".joblib"}
+)
 
 _CHUNK_BYTES = 1 << 20
 
@@ -115,11 +123,22 @@ def write_lock(lock_file: Path, folder: Path) -> str:
 
 
 def _files(folder: Path) -> Iterator[Path]:
-    for part in PARTS:
-        yield from (path for path in (folder / part).rglob("*") if path.is_file())
-    licence = folder / "LICENSE"
-    if licence.is_file():
-        yield licence
+    for at, folders, names in os.walk(folder):
+        here = Path(at)
+        part = here.relative_to(folder).parts[:1]
+        for name in folders:
+            if (here / name).is_symlink():
+                # Not walked, so nothing would say what lies behind it.
+                shown = (here / name).relative_to(folder).as_posix()
+                raise BundleError(
+                    f"bundle {folder.name}: {shown} is a link to a folder, whose files no lock can hold",
+                    hint="copy the folder into the bundle",
+                    code="bundle_altered",
+                )
+        for name in names:
+            belongs = part[0] in PARTS if part else name == "LICENSE"
+            if belongs or Path(name).suffix.lower() in RUNNABLE:
+                yield here / name
 
 
 def _sha256(path: Path) -> str:

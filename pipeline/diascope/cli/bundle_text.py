@@ -3,12 +3,14 @@
 from collections.abc import Sequence
 
 from diascope.bundles.find import BundleInfo
+from diascope.geometry import FieldOfView
 
 
 def bundle_table(bundles: Sequence[BundleInfo]) -> str:
-    """List networks: name, version, task, licence."""
-    rows = [(one.name, one.version, one.block.task, one.block.licence) for one in bundles]
-    widths = [max((len(row[at]) for row in rows), default=0) for at in range(3)]
+    """List networks under a header: name, version, task, licence."""
+    rows = [("NAME", "VERSION", "TASK", "LICENCE")]
+    rows += [(one.name, one.version, one.block.task, one.block.licence) for one in bundles]
+    widths = [max(len(row[at]) for row in rows) for at in range(3)]
     return "\n".join(
         f"{name:<{widths[0]}}  {version:<{widths[1]}}  {task:<{widths[2]}}  {licence}"
         for name, version, task, licence in rows
@@ -27,4 +29,32 @@ def bundle_text(bundle: BundleInfo) -> str:
         f"licence:  {block.licence}" + (" (research only)" if block.research_only else ""),
         f"sha256:   {bundle.sha256}",
     ]
-    return "\n".join([*lines, *(f"cite:     {citation}" for citation in block.citations)])
+    if limits := limits_text(block.field_of_view):
+        lines.append(f"shows:    {limits}")
+    lines += [f"cite:     {citation}" for citation in block.citations]
+    return "\n".join([*lines, *stranger_lines([bundle])])
+
+
+def limits_text(view: FieldOfView) -> str:
+    """Say what an image must show for a network; empty where it may show anything."""
+    parts = [
+        f"{words} {' x '.join(f'{side:g}' for side in extent_mm)} mm (left to right, back to front, foot to head)"
+        for words, extent_mm in (("at least", view.least_extent_mm), ("at most", view.most_extent_mm))
+        if extent_mm
+    ]
+    parts += [
+        f"voxels of {words} {side_mm:g} mm"
+        for words, side_mm in (("at least", view.least_voxel_mm), ("at most", view.most_voxel_mm))
+        if side_mm
+    ]
+    return ", ".join(parts)
+
+
+def stranger_lines(bundles: Sequence[BundleInfo]) -> list[str]:
+    """Warn of networks that do not come with diascope."""
+    return [
+        f"warning: {one.name} does not come with diascope. A bundle is a program: run it only if you trust who made"
+        " it. The bundles.lock beside it says that its files are unchanged, not that they are harmless"
+        for one in bundles
+        if not one.is_shipped
+    ]

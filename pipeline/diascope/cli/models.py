@@ -21,7 +21,7 @@ def list_models(as_json: AsJson = False) -> None:
     if as_json:
         typer.echo(json.dumps([asdict(bundle.stamp) | {"task": bundle.block.task} for bundle in bundles], indent=1))
     else:
-        typer.echo(bundle_table(bundles) or "there are no networks")
+        typer.echo(bundle_table(bundles) if bundles else "there are no networks")
 
 
 @app.command()
@@ -35,6 +35,7 @@ def info(
     bundle = find_bundle(name)
     if as_json:
         facts = asdict(bundle.stamp) | {
+            "is_shipped": bundle.is_shipped,
             "description": bundle.description,
             "diascope": bundle.block.model_dump(mode="json"),
         }
@@ -49,4 +50,5 @@ def verify(name: Annotated[str, typer.Argument(help="Name of a bundle; all where
     from diascope.bundles.find import find_bundle, list_bundles
 
     for bundle in [find_bundle(name)] if name else [find_bundle(one.name) for one in list_bundles()]:
-        typer.echo(f"{bundle.name}  as locked  {bundle.sha256}")
+        origin = "comes with diascope" if bundle.is_shipped else "does not come with diascope"
+        typer.echo(f"{bundle.name}  as locked  {bundle.sha256}  {origin}")

@@ -65,12 +65,10 @@ def run_request(request: "RunRequest", out_root: Path, *, as_json: bool = False)
     out = OutFolder(out_root)
     key = user_key(request.config.identity.key_file)
     check_earlier(request, out, key)
-    for line in stranger_lines(request.bundles):
-        typer.echo(line, err=True)
     # Only now what takes seconds to load.
+    from diascope.cli.bundle_text import stranger_lines
     from diascope.cli.expected import expected_of, remember_run
     from diascope.cli.plan_text import plan_text
-    from diascope.cli.bundle_text import stranger_lines
     from diascope.cli.redaction import register_identifiers
     from diascope.cli.render import earlier_lines, failure_lines, kept_lines, reject_lines, total_line
     from diascope.run.batch import Books
@@ -80,7 +78,8 @@ def run_request(request: "RunRequest", out_root: Path, *, as_json: bool = False)
 
     device = choose_device(request.config.device)
     limit_threads()
-    typer.echo(f"device: {device.description}", err=True)
+    for line in (f"device: {device.description}", *stranger_lines(request.bundles)):
+        typer.echo(line, err=True)
     with out.claimed(), found_in(request.inputs, request.config.ingest, key, out.private) as found:
         register_identifiers(found)
         order = make_order(request, found, key, out, device)
