@@ -136,19 +136,26 @@ def planes_of(space: Space) -> tuple[Plane, ...]:
     Three planes where they are worth it: a Grid with right angles, slices not much
     thicker than their pixels, and not a thin slab.
     """
+    planes = patient_planes(space)
     if not isinstance(space, Grid):
-        return (_plane_as_stored(space),)
+        return planes
     spacing_mm = np.array(space.spacing_mm)
     extent_mm = spacing_mm * space.shape
     is_thick = spacing_mm.max() > THICKEST_FOR_THREE_PLANES * spacing_mm.min()
     is_slab = extent_mm.min() < THINNEST_FOR_THREE_PLANES * extent_mm.max()
-    names: tuple[PlaneName, ...] = ("axial", "coronal", "sagittal")
-    planes = tuple(_patient_plane(space, name) for name in names)
     if not (is_thick or is_slab or space.is_sheared):
         return planes
     # A tilted gantry shears every plane but that of the slices, which are along k.
     through = 2 if space.is_sheared else int(spacing_mm.argmax() if is_thick else extent_mm.argmin())
     return tuple(plane for plane in planes if plane.through_axis == through)
+
+
+def patient_planes(space: Space) -> tuple[Plane, ...]:
+    """Give all three planes of an image on a Grid, else that of its slices."""
+    if not isinstance(space, Grid):
+        return (_plane_as_stored(space),)
+    names: tuple[PlaneName, ...] = ("axial", "coronal", "sagittal")
+    return tuple(_patient_plane(space, name) for name in names)
 
 
 def best_slice(plane: Plane, shape: tuple[int, ...], masks: Sequence[Mask], findings: Sequence[Finding] = ()) -> int:

@@ -24,6 +24,7 @@ STATUS = {
     "claimed": 409,
     "needs_name": 409,
     "no_draft": 409,
+    "nothing_to_undo": 409,
     "stale": 409,
     "too_large": 413,
     "locked": 423,

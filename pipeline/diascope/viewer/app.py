@@ -16,14 +16,17 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import ASGIApp
 
-from diascope.viewer import session_page
+from diascope.viewer import session_page, verdict_page
 from diascope.viewer.answers import Problem, json_answer
-from diascope.viewer.case_files import preview, send_file, volume_file
+from diascope.viewer.case_files import is_of_ai, preview, send_file, volume_file
 from diascope.viewer.case_page import CaseFiles, case_answer, open_case
 from diascope.viewer.desk import Desk, session_of
 from diascope.viewer.guard import Guard
 from diascope.viewer.handlers import action, checked_query, page
-from diascope.viewer.worklist import WorklistRequest, neighbour, position, worklist_page
+from diascope.viewer.outs import inside
+from diascope.viewer.slice_page import SliceAsked, slice_answer, slices_answer
+from diascope.viewer.store.verdicts import VerdictAsked
+from diascope.viewer.worklist import NextRequest, WorklistRequest, neighbour, position, prior_of, worklist_page
 
 log = logging.getLogger(__name__)
 
@@ -56,15 +59,26 @@ def make_app(desk: Desk) -> ASGIApp:
         Route("/static/{path:path}", page(_static)),
         Route("/api/session", page(bound(session_page.session))),
         Route("/api/session/name", action(session_page.NameAsked, bound(session_page.give_name)), methods=["POST"]),
+        Route("/api/login", action(session_page.LoginAsked, bound(session_page.login)), methods=["POST"]),
+        Route("/api/session/unlock", action(session_page.UnlockAsked, bound(session_page.unlock)), methods=["POST"]),
         Route("/api/session/lock", action(session_page.NothingAsked, bound(session_page.lock)), methods=["POST"]),
         Route("/api/logout", action(session_page.NothingAsked, bound(session_page.logout)), methods=["POST"]),
         Route("/api/worklist", page(bound(_worklist))),
         Route("/api/worklist/version", page(bound(_version))),
         Route("/api/next", page(bound(_next))),
-        Route("/api/previous", page(bound(_previous))),
         Route(case, page(bound(_case))),
         Route(case + "/volume/{name}.nii.gz", page(bound(_volume))),
         Route(case + "/preview/{image_id}.nii.gz", page(bound(_preview))),
+        Route(case + "/slices/{image_id}", page(bound(_slices))),
+        Route(case + "/slice/{image_id}/{plane}/{index}.png", page(bound(_slice))),
+        Route(case + "/preview.png", page(bound(_preview_png))),
+        Route(case + "/verdict", action(VerdictAsked, bound(verdict_page.give_verdict)), methods=["POST"]),
+        Route(case + "/undo", action(verdict_page.UndoAsked, bound(verdict_page.undo)), methods=["POST"]),
+        Route(case + "/claim", action(session_page.NothingAsked, bound(verdict_page.claim)), methods=["POST"]),
+        Route(case + "/release", action(session_page.NothingAsked, bound(verdict_page.release)), methods=["POST"]),
+        Route(case + "/assign", action(verdict_page.AssignAsked, bound(verdict_page.assign)), methods=["POST"]),
+        Route("/api/agreement", page(bound(verdict_page.show_agreement))),
+        Route("/api/export/{name}", page(bound(verdict_page.export))),
         Route("/{path:path}", page(_nothing)),
     ]
 
@@ -129,25 +143,8 @@ def _version(desk: Desk, _: Request) -> Response:
 
 
 def _next(desk: Desk, request: Request) -> Response:
-    return _beside(desk, request, forward=True)
-
-
-def _previous(desk: Desk, request: Request) -> Response:
-    return _beside(desk, request, forward=False)
-
-
-def _beside(desk: Desk, request: Request, *, forward: bool) -> Response:
-    asked = request.query_params
-    return json_answer(
-        neighbour(
-            desk.index,
-            asked.get("out", ""),
-            asked.get("after", ""),
-            session_of(request).reviewer,
-            forward=forward,
-            only_open=asked.get("list", "open") == "open",
-        )
-    )
+    desk.index.refresh()
+    return json_answer(neighbour(desk.index, checked_query(NextRequest, request), session_of(request).reviewer))
 
 
 def _opened(desk: Desk, request: Request) -> CaseFiles:
@@ -156,21 +153,49 @@ def _opened(desk: Desk, request: Request) -> CaseFiles:
 
 def _case(desk: Desk, request: Request) -> Response:
     case = _opened(desk, request)
-    reviewer = session_of(request).reviewer
-    answer: dict[str, Any] = case_answer(case, hides_ai=False)
-    answer["position"] = position(desk.index, case.out.out_id, case.case_id)
-    for name, forward in (("next", True), ("prev", False)):
-        found = neighbour(desk.index, case.out.out_id, case.case_id, reviewer, forward=forward, only_open=False)
+    out_id, reviewer = case.out.out_id, session_of(request).reviewer
+    desk.index.read_now(out_id, case.case_id)
+    review = verdict_page.review_part(desk, case.out, case.case_id, case.digest, reviewer)
+    answer: dict[str, Any] = case_answer(case, hides_ai=review["hides_ai"]) | review
+    here = NextRequest(out=out_id, after=case.case_id, list="all")
+    answer["position"] = position(desk.index, here, reviewer)
+    for name, direction in (("next", "next"), ("prev", "previous")):
+        found = neighbour(desk.index, here.model_copy(update={"direction": direction}), reviewer)
         answer[name] = None if found.get("done") else {key: found[key] for key in ("out", "case_id")}
-    answer |= {"truth": [], "prior": None, "corrections": [], "verdicts": []}
+    answer |= {"truth": [], "prior": prior_of(desk.index, out_id, case.case_id), "corrections": []}
     return json_answer(answer)
 
 
 def _volume(desk: Desk, request: Request) -> Response:
     case = _opened(desk, request)
-    return send_file(request, volume_file(case, request.path_params["name"], desk.scratch))
+    name = request.path_params["name"]
+    if is_of_ai(name):
+        _check_shown(desk, request)
+    return send_file(request, volume_file(case, name, desk.scratch))
 
 
 def _preview(desk: Desk, request: Request) -> Response:
     case = _opened(desk, request)
     return send_file(request, preview(case, request.path_params["image_id"], desk.scratch))
+
+
+def _preview_png(desk: Desk, request: Request) -> Response:
+    _check_shown(desk, request)
+    return send_file(request, inside(_opened(desk, request).folder, "preview.png"), "image/png")
+
+
+def _slices(desk: Desk, request: Request) -> Response:
+    return slices_answer(_opened(desk, request), request.path_params["image_id"], desk.scratch)
+
+
+def _slice(desk: Desk, request: Request) -> Response:
+    asked = checked_query(SliceAsked, request)
+    if asked.seg or asked.heat or asked.truth:
+        _check_shown(desk, request)
+    return slice_answer(_opened(desk, request), asked, request, desk.scratch)
+
+
+def _check_shown(desk: Desk, request: Request) -> None:
+    out, case_id = desk.out(request).out_id, request.path_params["case_id"]
+    if desk.record.hides_ai(out, case_id, session_of(request).reviewer):
+        raise Problem("hidden", "the first read, without the AI, comes first", "save it; the AI is shown then")

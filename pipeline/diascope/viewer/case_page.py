@@ -80,6 +80,7 @@ def case_answer(case: CaseFiles, *, hides_ai: bool) -> dict[str, Any]:
         "images_not_shown": [_bare_image(record) for record in report.images if not record.stored],
         "bundles": [asdict(stamp) for stamp in report.bundles],
         "hides_ai": hides_ai,
+        "preview_png": None,
     }
     if hides_ai:
         hidden: tuple[str, ...] = ("segmentations", "heatmaps", "findings", "predictions", "measurements", "checks")
@@ -100,6 +101,7 @@ def case_answer(case: CaseFiles, *, hides_ai: bool) -> dict[str, Any]:
         "out_of_distribution": report.out_of_distribution,
         "review_first": report.review_first,
         "review_reasons": list(report.review_reasons),
+        "preview_png": f"{case.address}/preview.png" if (case.folder / "preview.png").is_file() else None,
     }
 
 
@@ -115,7 +117,7 @@ def _image(case: CaseFiles, record: ImageRecord) -> dict[str, Any]:
     answer = _bare_image(record) | {
         "display_window": window_range(record),
         "is_inverted": record.is_inverted,
-        "notes": list(record.notes),
+        "note": list(record.notes),
     }
     try:
         _, file = image_file(case.report, case.folder, record.image_id)
@@ -191,6 +193,7 @@ def _labels(case: CaseFiles, drawn: Segmentation, labels: Sequence[Label]) -> li
             "colour": label.colour,
             "volume_ml": _millilitres(volumes.get(label.name)),
             "volume_voxels": _voxels(volumes.get(label.name)),
+            "reached_border": label.name in drawn.reached_border,
         }
         for at, label in enumerate(labels, start=1)
     ]

@@ -1,4 +1,4 @@
-"""What the handlers share: the folders, the index, the sessions, the scratch folder."""
+"""What the handlers share: the folders and their index, who is signed in, the record."""
 
 import threading
 from dataclasses import dataclass
@@ -8,9 +8,12 @@ from starlette.requests import Request
 
 from diascope.viewer.answers import Problem
 from diascope.viewer.index import CaseIndex
+from diascope.viewer.mirror import Mirror
 from diascope.viewer.outs import ServedOut
+from diascope.viewer.record import Record
 from diascope.viewer.sessions import Session, Sessions
 from diascope.viewer.settings import ViewSettings
+from diascope.viewer.users import Users
 from diascope.viewer.voxels import Scratch
 
 
@@ -24,6 +27,9 @@ class Desk:
         sessions: Who is signed in.
         index: All cases.
         scratch: Derived files.
+        record: Verdicts and claims.
+        mirror: Sends what readers said to MLflow.
+        users: Who may sign in with a password; none where a token opens the session.
         closing: Set when the server ends.
     """
 
@@ -32,6 +38,9 @@ class Desk:
     sessions: Sessions
     index: CaseIndex
     scratch: Scratch
+    record: Record
+    mirror: Mirror
+    users: Users
     closing: threading.Event
 
     def out(self, request: Request) -> ServedOut:

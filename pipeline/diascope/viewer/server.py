@@ -4,8 +4,9 @@ import secrets
 import socket
 import threading
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import platformdirs
@@ -15,9 +16,13 @@ from diascope.errors import ConfigError
 from diascope.viewer.app import make_app
 from diascope.viewer.desk import Desk
 from diascope.viewer.index import CaseIndex
-from diascope.viewer.outs import open_outs
+from diascope.viewer.mirror import Mirror
+from diascope.viewer.outs import ServedOut, open_outs
+from diascope.viewer.record import Record, open_record
+from diascope.viewer.review_export import Tables, tables_of
 from diascope.viewer.sessions import Sessions, load_secret
 from diascope.viewer.settings import ViewSettings
+from diascope.viewer.users import Users
 from diascope.viewer.voxels import Scratch
 
 # How many ports after the one that was asked for are tried.
@@ -60,11 +65,18 @@ def started(folders: Sequence[Path], settings: ViewSettings) -> Iterator[Started
     """
     outs = open_outs(folders)
     state = state_folder(settings)
+    users = Users(state / "users.json")
+    check_exposure(settings, users)
     sessions = Sessions(load_secret(state / "session.key"), settings.idle_lock_minutes * 60)
-    token = secrets.token_urlsafe(24)
-    with Scratch() as scratch, _listening(settings) as listening:
+    # Where there are users a token would be a second door.
+    token = "" if users else secrets.token_urlsafe(24)
+    with ExitStack() as stack:
+        listening = stack.enter_context(_listening(settings))
+        scratch = stack.enter_context(Scratch())
         index = CaseIndex(outs, settings.sample_part, settings.sample_seed)
-        desk = Desk(settings, token, sessions, index, scratch, threading.Event())
+        record = stack.enter_context(closing(open_record(index, settings.reviews, blinded=settings.blinded)))
+        mirror = stack.enter_context(closing(Mirror(partial(_tables, index, record) if settings.mirror else None)))
+        desk = Desk(settings, token, sessions, index, scratch, record, mirror, users, threading.Event())
         config = uvicorn.Config(
             make_app(desk),
             log_config=None,
@@ -79,8 +91,35 @@ def started(folders: Sequence[Path], settings: ViewSettings) -> Iterator[Started
         port = listening.getsockname()[1]
         scheme = "https" if settings.certificate else "http"
         host = f"[{settings.host}]" if ":" in settings.host else settings.host
-        url = f"{scheme}://{host}:{port}{settings.prefix}/?token={token}"
+        url = f"{scheme}://{host}:{port}{settings.prefix}/" + (f"?token={token}" if token else "")
         yield Started(url, uvicorn.Server(config), desk, listening)
+
+
+def check_exposure(settings: ViewSettings, users: Users) -> None:
+    """Refuse to be reached from other machines without users, or in the clear.
+
+    Raises:
+        ConfigError: Users are missing, or neither a certificate nor a proxy that brings https is named.
+    """
+    if settings.is_loopback:
+        return
+    if not users:
+        raise ConfigError(
+            f"{settings.host} can be reached by others, and there are no users",
+            hint="add them with `diascope view --add-user NAME`, or stay on this machine and forward the port by ssh",
+            code="no_users",
+        )
+    if settings.certificate is None and not settings.proxies:
+        raise ConfigError(
+            f"{settings.host} can be reached by others, and passwords would travel in the clear",
+            hint="name certificate and certificate_key, or the address of the https proxy in proxies",
+            code="no_certificate",
+        )
+
+
+def _tables(index: CaseIndex, record: Record, out_id: str) -> tuple[ServedOut, Tables]:
+    out, shelf = index.outs[out_id], record.shelves[out_id]
+    return out, tables_of(out, shelf.reviews, shelf.key)
 
 
 @contextmanager

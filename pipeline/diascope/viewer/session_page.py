@@ -14,8 +14,8 @@ from diascope.viewer.guard import cookie_name, is_https
 from diascope.viewer.outs import ServedOut
 from diascope.viewer.sessions import Session
 
-REASONS = ("missed lesion", "false finding", "wrong extent", "wrong label", "image quality", "wrong image", "other")
-"""Reasons that the page offers; a verdict may hold others."""
+REASONS = ("missed_lesion", "false_finding", "wrong_extent", "wrong_label", "image_quality", "wrong_image", "other")
+"""Reasons that the page offers."""
 
 # (centre, width) as in the presets of OHIF and of radiology's textbooks, in HU.
 WINDOWS = (
@@ -33,6 +33,15 @@ class NameAsked(BaseModel):
     model_config = ConfigDict(extra="forbid", str_strip_whitespace=True)
 
     name: Annotated[str, Field(min_length=1, max_length=80, pattern=r"^[^\x00-\x1f<>]+$")]
+
+
+class LoginAsked(BaseModel):
+    """A user signs in."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    name: Annotated[str, Field(max_length=80)]
+    password: Annotated[str, Field(max_length=1024)]
 
 
 class UnlockAsked(BaseModel):
@@ -91,7 +100,8 @@ def session_answer(desk: Desk, session: Session) -> dict[str, Any]:
         "blinded": desk.settings.blinded,
         "version": __version__,
         "outs": [_out(desk, out, session.reviewer) for out in desk.index.outs.values()],
-        "reasons": list(REASONS),
+        "reasons": [{"key": key, "name": key.replace("_", " ")} for key in REASONS],
+        "reviewers": _reviewers(desk, session.reviewer),
         "window_presets": [
             {"key": key, "name": name, "centre": centre, "width": width, "modality": "CT"}
             for key, name, centre, width in WINDOWS
@@ -113,6 +123,22 @@ def give_name(desk: Desk, request: Request, asked: NameAsked) -> Response:
     return with_cookie(desk, request, json_answer(session_answer(desk, now)), now)
 
 
+def login(desk: Desk, request: Request, asked: LoginAsked) -> Response:
+    """Let a user in by name and password."""
+    user = desk.users.check(asked.name, asked.password)
+    now = desk.sessions.begin("password", user.name, user.role)
+    return with_cookie(desk, request, json_answer(session_answer(desk, now)), now)
+
+
+def unlock(desk: Desk, request: Request, asked: UnlockAsked) -> Response:
+    """Let a session go on; a user gives the password again."""
+    now = session_of(request)
+    if now.login == "password":
+        desk.users.check(now.reviewer, asked.password)
+    desk.sessions.unlock(now)
+    return json_answer(session_answer(desk, now))
+
+
 def lock(desk: Desk, request: Request, _: NothingAsked) -> Response:
     """Lock the session."""
     desk.sessions.lock(session_of(request))
@@ -125,6 +151,13 @@ def logout(desk: Desk, request: Request, _: NothingAsked) -> Response:
     answer = json_answer({"signed_out": True})
     answer.delete_cookie(cookie_name(request.scope), path=getattr(request.state, "prefix", "") + "/")
     return answer
+
+
+def _reviewers(desk: Desk, reviewer: str) -> list[str]:
+    if desk.settings.blinded:
+        return [reviewer] if reviewer else []
+    rows = desk.index.query("SELECT DISTINCT reviewer FROM states")
+    return sorted({row[0] for row in rows} | set(desk.users.reviewers()) | ({reviewer} if reviewer else set()))
 
 
 def _out(desk: Desk, out: ServedOut, reviewer: str) -> dict[str, Any]:

@@ -33,7 +33,8 @@ from diascope.viewer.answers import Problem
 MOST_BYTES = 8 * 2**30
 
 _AGAIN = "run the case again: the file was cut short or damaged"
-_UNREADABLE = (OSError, EOFError, ValueError, zlib.error, isal_zlib.error, HeaderDataError, ImageFileError)
+_DAMAGED: tuple[Any, ...] = (EOFError, zlib.error, isal_zlib.error)
+_UNREADABLE: tuple[Any, ...] = (OSError, ValueError, HeaderDataError, ImageFileError, *_DAMAGED)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -193,7 +194,7 @@ def _unpack(file: Path, header: StoredHeader, part: Path) -> None:
         if error.errno is not None:
             raise
         raise _cut_short(written, wanted) from None
-    except (EOFError, zlib.error, isal_zlib.error):
+    except _DAMAGED:
         raise _cut_short(written, wanted) from None
     if written < wanted:
         raise _cut_short(written, wanted)

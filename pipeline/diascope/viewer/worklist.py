@@ -21,7 +21,7 @@ _JOIN = (
 
 # A verdict counts while the results are those it was given on; `skip` leaves a case open, at the end of the queue.
 _STALE = "(me.digest IS NOT NULL AND cases.digest != '' AND me.digest != cases.digest)"
-_SETTLED = f"(me.verdict IS NOT NULL AND NOT {_STALE})"
+_SETTLED = f"(coalesce(me.verdict, 'skip') != 'skip' AND NOT {_STALE})"
 
 _LISTS: Mapping[str, str] = {
     "open": f"cases.status = 'done' AND NOT {_SETTLED}",
@@ -33,12 +33,13 @@ _LISTS: Mapping[str, str] = {
     "mine": "cases.assigned_to = me_name.name OR cases.claimed_by = me_name.name",
 }
 
-_SORTS: Mapping[str, str] = {
-    "review_first": "cases.urgent DESC, cases.status != 'done', cases.place {order}, cases.case_id",
-    "confidence": "cases.urgent DESC, cases.confidence IS NULL, cases.confidence {order}, cases.case_id",
-    "case_id": "cases.urgent DESC, cases.case_id {order}",
-    "findings": "cases.urgent DESC, cases.n_findings IS NULL, cases.n_findings {order}, cases.case_id",
-    "status": "cases.urgent DESC, cases.status {order}, cases.case_id",
+# What a list is sorted by after urgency, each with whether the asked direction turns it round.
+_SORTS: Mapping[str, tuple[tuple[str, bool], ...]] = {
+    "review_first": (("cases.status != 'done'", False), ("cases.place", True)),
+    "confidence": (("cases.confidence IS NULL", False), ("coalesce(cases.confidence, 0)", True)),
+    "case_id": (("cases.case_id", True),),
+    "findings": (("cases.n_findings IS NULL", False), ("coalesce(cases.n_findings, 0)", True)),
+    "status": (("cases.status", True),),
 }
 
 
@@ -70,16 +71,16 @@ def worklist_page(index: CaseIndex, asked: WorklistRequest, reviewer: str, *, bl
         reviewer: Whose verdicts decide what is open.
         blinded: Hide what the network and other readers say.
     """
-    filters, values = _filters(asked)
+    filters, values = _filters(asked, reviewer)
     counts = _counts(index, filters, values, reviewer)
     if asked.list in {"refused", "quarantined"}:
         return {**_files_page(index, asked), "counts": counts, **_state(index)}
     where = f"{filters} AND ({_LISTS[asked.list]})"
     start = (asked.page - 1) * asked.page_size
-    order = _SORTS[asked.sort].format(order=asked.order)
+    order = ", ".join(f"{term} {'DESC' if down else 'ASC'}" for term, down in _terms(asked))
     rows = index.query(
         f"SELECT cases.*, me.verdict AS my_verdict, {_STALE} AS stale,"  # noqa: S608 - built of constants of this module
-        " (SELECT count(*) FROM states AS any WHERE (any.out_id, any.case_id) = (cases.out_id, cases.case_id)) AS readers"
+        " (SELECT count(*) FROM states AS a WHERE (a.out_id, a.case_id) = (cases.out_id, cases.case_id)) AS readers"
         f" {_JOIN}, (SELECT ? AS name) AS me_name WHERE {where} ORDER BY {order} LIMIT ? OFFSET ?",
         (reviewer, reviewer, *values, asked.page_size, start),
     )
@@ -93,67 +94,99 @@ def worklist_page(index: CaseIndex, asked: WorklistRequest, reviewer: str, *, bl
     }
 
 
-def neighbour(
-    index: CaseIndex, out: str, after: str, reviewer: str, *, forward: bool, only_open: bool = True
-) -> dict[str, Any]:
-    """Find the case to read next, or before; it goes around at the end, past cases that others claimed.
+class NextRequest(WorklistRequest):
+    """Which case is to come next; the filters and the order are those of the list."""
+
+    after: str = Field("", max_length=100)
+    direction: Literal["next", "previous"] = "next"
+    open: bool = False
+    """Pass over what the reader has settled."""
+
+
+def neighbour(index: CaseIndex, asked: NextRequest, reviewer: str) -> dict[str, Any]:
+    """Find the case to read next, or before; it goes around at the end, past cases that others have taken.
 
     Args:
         index: All cases.
-        out: Of which folder; empty for all.
-        after: case_id of the case that is shown; empty for the first.
+        asked: After which case, in which list.
         reviewer: Who reads.
-        forward: Next, not previous.
-        only_open: Pass over what the reader has settled.
     """
-    scope = "cases.status = 'done' AND (? = '' OR cases.out_id = ?)"
-    free = "(cases.claimed_by IN ('', ?)) AND (cases.assigned_to IN ('', ?))"
-    wanted = f"{scope} AND {free}" + (f" AND NOT {_SETTLED}" if only_open else "")
-    here = index.query(
-        "SELECT urgent, place, case_id FROM cases WHERE case_id = ? AND (? = '' OR out_id = ?)", (after, out, out)
-    )
-    # Urgent cases stand first; within them, and after them, the queue's own order.
-    key = "(1 - cases.urgent, cases.place, cases.case_id)"
-    at = (1 - here[0]["urgent"], here[0]["place"], here[0]["case_id"]) if here else None
-    direction, sign = ("ASC", ">") if forward else ("DESC", "<")
-    order = f"1 - cases.urgent {direction}, cases.place {direction}, cases.case_id {direction}"
-    values = (reviewer, out, out, reviewer, reviewer)
+    filters, values = _filters(asked, reviewer)
+    listed = f"{filters} AND {_LISTS['all' if asked.list == 'open' and not asked.open else asked.list]}"
+    wanted = f"{listed} AND cases.status = 'done' AND cases.claimed_by IN ('', ?) AND cases.assigned_to IN ('', ?)"
+    if asked.open:
+        wanted += f" AND NOT {_SETTLED}"
+    terms = [(term, down == (asked.direction == "next")) for term, down in _terms(asked)]
+    order = ", ".join(f"{term} {'DESC' if down else 'ASC'}" for term, down in terms)
+    given = (reviewer, reviewer, *values, reviewer, reviewer)
+    head = f"SELECT cases.out_id, cases.case_id {_JOIN}, (SELECT ? AS name) AS me_name WHERE {wanted}"
     found: list[sqlite3.Row] = []
-    if at is not None:
-        found = index.query(
-            f"SELECT cases.out_id, cases.case_id {_JOIN} WHERE {wanted} AND {key} {sign} (?, ?, ?)"
-            f" ORDER BY {order} LIMIT 1",
-            (*values, *at),
-        )
+    if at := _key_of(index, asked, terms):
+        beyond, key = _beyond(terms, at)
+        found = index.query(f"{head} AND ({beyond}) ORDER BY {order} LIMIT 1", (*given, *key))
     if not found:
-        found = index.query(
-            f"SELECT cases.out_id, cases.case_id {_JOIN} WHERE {wanted} AND cases.case_id != ?"
-            f" ORDER BY {order} LIMIT 1",
-            (*values, after),
-        )
+        found = index.query(f"{head} AND cases.case_id != ? ORDER BY {order} LIMIT 1", (*given, asked.after))
     if not found:
-        return {"done": True, "of": _count_done(index, out)}
+        return {"done": True, "of": position(index, asked, reviewer)["of"]}
     out_id, case_id = found[0]
-    return {"out": out_id, "case_id": case_id, **position(index, out_id, case_id, out)}
+    here = asked.model_copy(update={"out": asked.out or out_id, "after": case_id})
+    return {"out": out_id, "case_id": case_id, **position(index, here, reviewer)}
 
 
-def position(index: CaseIndex, out_id: str, case_id: str, out: str = "") -> dict[str, int | None]:
-    """Say which case of how many it is, in the order of the queue."""
+def position(index: CaseIndex, asked: NextRequest, reviewer: str) -> dict[str, int | None]:
+    """Say which case of how many `after` is, among those that are done and pass the filters."""
+    filters, values = _filters(asked, reviewer)
+    where = f"{filters} AND cases.status = 'done'"
+    given = (reviewer, *values)
+    of = index.query(f"SELECT count(*) {_JOIN} WHERE {where}", given)[0][0]
+    terms = _terms(asked)
+    at = _key_of(index, asked, terms)
+    if at is None:
+        return {"index": None, "of": of}
+    beyond, key = _beyond(terms, at)
+    later = index.query(f"SELECT count(*) {_JOIN} WHERE {where} AND ({beyond})", (*given, *key))[0][0]
+    return {"index": of - later, "of": of}
+
+
+def _terms(asked: WorklistRequest) -> list[tuple[str, bool]]:
+    """List what a page is sorted by: the term, and whether it runs downwards."""
+    chosen = [(f"({term})", turns and asked.order == "desc") for term, turns in _SORTS[asked.sort]]
+    return [("cases.urgent", True), *chosen, ("cases.case_id", False)]
+
+
+def _key_of(index: CaseIndex, asked: NextRequest, terms: list[tuple[str, bool]]) -> sqlite3.Row | None:
+    columns = ", ".join(term for term, _ in terms)
     rows = index.query(
-        "SELECT count(*) FROM cases AS other JOIN cases AS this ON this.out_id = ? AND this.case_id = ?"
-        " WHERE other.status = 'done' AND this.status = 'done' AND (? = '' OR other.out_id = ?)"
-        " AND (1 - other.urgent, other.place, other.case_id) <= (1 - this.urgent, this.place, this.case_id)",
-        (out_id, case_id, out, out),
+        f"SELECT {columns} FROM cases WHERE cases.case_id = ? AND (? = '' OR cases.out_id = ?)",  # noqa: S608
+        (asked.after, asked.out, asked.out),
     )
-    return {"index": rows[0][0] or None, "of": _count_done(index, out)}
+    return rows[0] if rows else None
 
 
-def _count_done(index: CaseIndex, out: str) -> int:
-    rows = index.query("SELECT count(*) FROM cases WHERE status = 'done' AND (? = '' OR out_id = ?)", (out, out))
-    return int(rows[0][0])
+def _beyond(terms: list[tuple[str, bool]], at: sqlite3.Row) -> tuple[str, list[object]]:
+    """Spell `stands later than this key`, term by term: they do not all run in one direction."""
+    parts: list[str] = []
+    values: list[object] = []
+    for count, (term, down) in enumerate(terms):
+        same = [f"{earlier} = ?" for earlier, _ in terms[:count]]
+        parts.append(" AND ".join([*same, f"{term} {'<' if down else '>'} ?"]))
+        values += [*at[:count], at[count]]
+    return " OR ".join(f"({part})" for part in parts), values
 
 
-def _filters(asked: WorklistRequest) -> tuple[str, tuple[object, ...]]:
+def prior_of(index: CaseIndex, out_id: str, case_id: str) -> dict[str, Any] | None:
+    """Find the patient's newest earlier study, in any of the folders; None where there is none."""
+    rows = index.query(
+        "SELECT prior.out_id, prior.case_id, this.days - prior.days AS days_before FROM cases AS this"
+        " JOIN cases AS prior ON prior.patient_key = this.patient_key AND prior.days < this.days"
+        " WHERE this.out_id = ? AND this.case_id = ? AND this.patient_key != '' AND prior.status = 'done'"
+        " ORDER BY prior.modality != this.modality, prior.days DESC, prior.out_id != this.out_id LIMIT 1",
+        (out_id, case_id),
+    )
+    return {"out": rows[0][0], "case_id": rows[0][1], "days_before": rows[0][2]} if rows else None
+
+
+def _filters(asked: WorklistRequest, reviewer: str) -> tuple[str, tuple[object, ...]]:
     parts: list[str] = ["1"]
     values: list[object] = []
     for column in ("status", "modality"):
@@ -165,9 +198,11 @@ def _filters(asked: WorklistRequest) -> tuple[str, tuple[object, ...]]:
         values.append(asked.out)
     if asked.assigned:
         parts.append("cases.assigned_to = ?")
-        values.append(asked.assigned)
-    if asked.verdict:
-        parts.append("coalesce(me.verdict, 'none') = ?")
+        values.append({"me": reviewer, "nobody": ""}.get(asked.assigned, asked.assigned))
+    if asked.verdict == "stale":
+        parts.append(_STALE)
+    elif asked.verdict:
+        parts.append(f"CASE WHEN me.verdict IS NULL OR {_STALE} THEN 'none' ELSE me.verdict END = ?")
         values.append(asked.verdict)
     if asked.finding:
         parts.append("instr(cases.labels, ?) > 0")

@@ -1,0 +1,1 @@
+"""The record of what readers said: append-only, in SQLite or PostgreSQL."""

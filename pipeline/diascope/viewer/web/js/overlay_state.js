@@ -1,0 +1,163 @@
+/** Which overlays of a case are shown, and how: state, and what follows from it for the picture. */
+
+import { flatLabels, labelKey, onImage, spoken } from "./case_facts.js";
+import { diameterLines } from "./canvas_marks.js";
+import { colourTable, rgbOf } from "./label_layer.js";
+import { toMm } from "./geometry.js";
+
+/** Colour maps of NiiVue that are even to the eye, also in grey and to the colour-blind. */
+export const COLORMAPS = [["inferno", "Inferno"], ["viridis", "Viridis"], ["plasma", "Plasma"], ["hot", "Hot"], ["gray", "Grey"]];
+
+const FINDING_COLOURS = { true: "#5be07b", false: "#8b95a1", wrong_extent: "#ffc24d" };
+
+export class OverlayState {
+  constructor() {
+    this.show = { seg: true, heat: false, box: true, truth: true, uncertainty: false };
+    this.isOutline = false;
+    this.isHidden = false;
+    this.opacity = { seg: 0.45, heat: 0.6 };
+    this.labelOpacity = new Map();
+    this.hidden = new Set();
+    this.heat = { key: null, threshold: 0.35, colormap: "inferno", allowed: new Set() };
+    this.maps = new Map();
+  }
+
+  /** The heatmaps of an image, each with its key. */
+  heatmaps(caseData, imageId) {
+    return onImage(caseData.heatmaps, imageId).map((map) => ({ ...map, key: `${map.bundle}:${map.target}` }));
+  }
+
+  /** The chosen heatmap, and whether it may be drawn: an unsupported one only when it was asked for. */
+  chosenHeat(caseData, imageId) {
+    const maps = this.heatmaps(caseData, imageId);
+    const map = maps.find((one) => one.key === this.heat.key) || maps.find((one) => one.trust !== "unsupported") || maps[0];
+    if (!map) return null;
+    return { ...map, isDrawable: Boolean(map.url) && (map.trust !== "unsupported" || this.heat.allowed.has(map.key)) };
+  }
+
+  isLabelShown(key) {
+    return !this.hidden.has(key);
+  }
+
+  toggleLabel(key) {
+    if (!this.hidden.delete(key)) this.hidden.add(key);
+  }
+
+  setAllLabels(caseData, imageId, isShown) {
+    for (const row of flatLabels(onImage(caseData.segmentations, imageId))) {
+      if (isShown) this.hidden.delete(row.key);
+      else this.hidden.add(row.key);
+    }
+  }
+
+  /** Label maps as the planes draw them. @param {(url: string) => any} volumeOf what was read, or null */
+  labelMaps(caseData, imageId, volumeOf) {
+    if (this.isHidden) return [];
+    const shown = [];
+    if (this.show.seg) {
+      for (const map of onImage(caseData.segmentations, imageId)) {
+        const nifti = volumeOf(map.url);
+        const alpha = (label) => this.#alpha(map, label);
+        if (nifti) shown.push(drawn(map.url, nifti, colourTable(map.labels, alpha), { isFilled: !this.isOutline, isOutlined: this.isOutline }));
+      }
+    }
+    if (this.show.truth) {
+      for (const map of onImage(caseData.truth, imageId)) {
+        const nifti = volumeOf(map.url);
+        const labels = map.labels?.length ? map.labels : [{ value: 1, colour: "#ffffff" }];
+        if (nifti) shown.push(drawn(map.url, nifti, colourTable(labels, () => 1), { isFilled: false, isOutlined: true, isDashed: true }));
+      }
+    }
+    return shown;
+  }
+
+  /** Addresses of every label map that is wanted now. */
+  labelUrls(caseData, imageId) {
+    const maps = [...(this.show.seg ? onImage(caseData.segmentations, imageId) : []), ...(this.show.truth ? onImage(caseData.truth, imageId) : [])];
+    return maps.map((map) => map.url).filter(Boolean);
+  }
+
+  /** Boxes of findings and of missed lesions. */
+  boxes(findings, draft, selectedId) {
+    if (this.isHidden || !this.show.box) return [];
+    const found = findings.map((finding, at) => {
+      const given = draft.findings.get(finding.finding_id)?.verdict;
+      const isSelected = finding.finding_id === selectedId;
+      return {
+        box: finding.box_ijk,
+        colour: FINDING_COLOURS[given] || "#ff6b6b",
+        isSelected,
+        isDashed: given === "false",
+        text: isSelected ? `${at + 1}  ${spoken(finding.label)}  ${finding.score.toFixed(2)}` : `${at + 1}`,
+      };
+    });
+    const missed = draft.missed.map((one) => ({ box: one.box_ijk, colour: "#7ee0ff", isDashed: true, text: `missed ${spoken(one.label)}` }));
+    return [...found, ...missed];
+  }
+
+  lines(finding, affine) {
+    return finding && affine && !this.isHidden && this.show.box ? diameterLines(finding, affine) : [];
+  }
+
+  /** What NiiVue draws over the image: the heatmap, uncertainty, and in 3-D the label maps. */
+  async gpuOverlays(caseData, imageId, volumes, has3d) {
+    const wanted = [];
+    if (has3d && this.show.seg) {
+      for (const map of onImage(caseData.segmentations, imageId).filter((one) => one.url)) {
+        const colours = lutOf(map.labels, (label) => this.#alpha(map, label) / Math.max(this.opacity.seg, 0.01));
+        wanted.push({ key: `3d:${map.url}`, nifti: await volumes.get(map.url), colours, opacity: 1 });
+      }
+    }
+    if (this.show.uncertainty) {
+      for (const map of onImage(caseData.uncertainty, imageId).filter((one) => one.url)) {
+        wanted.push({ key: map.url, nifti: await volumes.get(map.url), colormap: "viridis", range: map.raw_range || [0.05, 1], opacity: this.opacity.heat });
+      }
+    }
+    const heat = this.chosenHeat(caseData, imageId);
+    if (this.show.heat && heat?.isDrawable) {
+      const nifti = await volumes.get(heat.url);
+      wanted.push({ key: heat.url, nifti, colormap: this.heat.colormap, range: this.heatRange(heat), opacity: this.opacity.heat });
+    }
+    return wanted;
+  }
+
+  /** Colours from the threshold to the highest evidence; what speaks against a class is not drawn. */
+  heatRange(heat) {
+    const most = Math.max(heat.raw_range[1], 1e-9);
+    return [Math.max(this.heat.threshold, 0.001) * most, most];
+  }
+
+  /** The same for a server that cuts slices. */
+  sliceQuery(caseData, imageId) {
+    const heat = this.chosenHeat(caseData, imageId);
+    if (this.isHidden || !this.show.heat || !heat?.isDrawable) return {};
+    return { heat: heat.key, heat_min: this.heat.threshold.toFixed(3), alpha: this.opacity.heat.toFixed(2), colormap: this.heat.colormap };
+  }
+
+  #alpha(map, label) {
+    const key = labelKey(map, label);
+    return this.hidden.has(key) ? 0 : (this.labelOpacity.get(key) ?? 1) * (this.isOutline ? 1 : this.opacity.seg);
+  }
+}
+
+/** The eight corners of a finding's voxel box in mm, for the 3-D view. */
+export function corners3d(finding, affine) {
+  const [low, high] = finding.box_ijk;
+  return [0, 1, 2, 3, 4, 5, 6, 7].map((at) => toMm(affine, [0, 1, 2].map((axis) => ((at >> axis) & 1 ? high[axis] : low[axis]) - 0.5)));
+}
+
+function drawn(key, nifti, rgba, how) {
+  return { key, data: nifti.data, shape: nifti.shape, rgba, ...how };
+}
+
+/** A label table as NiiVue takes it; it wants the background too. */
+function lutOf(labels, opacityOf) {
+  const rows = [{ value: 0, colour: "#000000" }, ...labels];
+  const rgb = rows.map((row) => rgbOf(row.colour));
+  return {
+    R: rgb.map((one) => one[0]), G: rgb.map((one) => one[1]), B: rgb.map((one) => one[2]),
+    A: rows.map((row) => (row.value ? Math.round(255 * Math.min(1, opacityOf(row))) : 0)),
+    I: rows.map((row) => row.value),
+    labels: rows.map((row) => row.name || ""),
+  };
+}

@@ -1,0 +1,98 @@
+/** Heatmap with its trust verdict, uncertainty, truth, and what classifiers say. */
+
+import { TRUST, confidenceText, onImage, spoken } from "./case_facts.js";
+import { button, dropDown, el } from "./dom.js";
+import { COLORMAPS } from "./overlay_state.js";
+import { slider, toggle } from "./panel_labels.js";
+
+/** @param {any} view the case view */
+export function mapsPanel(view) {
+  const { caseData, overlays, imageId } = view;
+  const heat = overlays.chosenHeat(caseData, imageId);
+  const truth = onImage(caseData.truth, imageId);
+  const uncertainty = onImage(caseData.uncertainty, imageId);
+  if (!heat && !truth.length && !uncertainty.length) return null;
+  return el("section", { class: "panel", "aria-label": "Maps" },
+    heat ? heatRows(view, heat) : null,
+    uncertainty.length ? [el("h2", {}, "Uncertainty"), el("div", { class: "tune" }, toggle("shown", overlays.show.uncertainty, () => view.actions.toggleUncertainty(), "I"))] : null,
+    truth.length ? [el("h2", {}, "Truth"), el("div", { class: "tune" }, toggle("dashed outline", overlays.show.truth, () => view.actions.toggleTruth(), "T"))] : null);
+}
+
+function heatRows(view, heat) {
+  const { caseData, overlays, imageId } = view;
+  const maps = overlays.heatmaps(caseData, imageId);
+  const trust = TRUST[heat.trust] || TRUST.unchecked;
+  const choice = maps.length > 1
+    ? dropDown(maps.map((map) => [map.key, `${spoken(map.target)} (${TRUST[map.trust]?.name})`]), heat.key, (key) => view.setHeat({ key }), { "aria-label": "heatmap" })
+    : el("span", { class: "what" }, spoken(heat.target));
+  return [
+    el("h2", {}, "Heatmap", el("span", { class: "spacer" }), el("span", { class: `badge is-${trust.tone}`, title: "whether the map deserves trust" }, trust.name)),
+    el("div", { class: "heat-choice" }, choice, el("span", { class: "method" }, spoken(heat.method))),
+    heat.error ? el("p", { class: "problem" }, heat.error.reason) : null,
+    heat.trust_reason ? el("p", { class: "reason" }, heat.trust_reason) : null,
+    heat.isDrawable ? heatTuning(view) : el("p", { class: "reason" }, "Not drawn: its checks speak against it. ",
+      heat.url ? button("Draw it all the same", () => view.allowHeat(heat.key), { class: "quiet" }) : null),
+  ];
+}
+
+function heatTuning(view) {
+  const { overlays } = view;
+  return [
+    el("div", { class: "tune" },
+      toggle("shown", overlays.show.heat, () => view.actions.toggleHeat(), "H"),
+      dropDown(COLORMAPS, overlays.heat.colormap, (colormap) => view.setHeat({ colormap }), { "aria-label": "colours of the heatmap" })),
+    el("div", { class: "tune" },
+      slider("from", overlays.heat.threshold, (threshold) => view.setHeat({ threshold })),
+      slider("opacity", overlays.opacity.heat, (value) => view.setOpacity("heat", value))),
+    el("div", { class: `ramp is-${overlays.heat.colormap}`, "aria-hidden": "true" }, el("span", {}, `${Math.round(100 * overlays.heat.threshold)} %`), el("span", {}, "highest")),
+  ];
+}
+
+/** Classes and their scores; of a network that judges slices, the highest slice. @param {any} view */
+export function predictionsPanel(view) {
+  const here = onImage(view.caseData.predictions, view.imageId);
+  if (!here.length) return null;
+  const whole = here.filter((one) => one.slice_k === null || one.slice_k === undefined);
+  const bySlice = here.filter((one) => one.slice_k !== null && one.slice_k !== undefined);
+  const targets = [...new Set(bySlice.map((one) => `${one.bundle}:${one.target}`))];
+  return el("section", { class: "panel", "aria-label": "Classes" },
+    el("h2", {}, "Classes", el("span", { class: "spacer" }), el("span", { class: "method" }, confidenceText(view.caseData.confidence_kind))),
+    el("ul", { class: "classes" },
+      whole.sort((one, other) => other.score - one.score).map((one) => classRow(one)),
+      targets.map((target) => sliceRow(view, bySlice.filter((one) => `${one.bundle}:${one.target}` === target)))));
+}
+
+function classRow(one) {
+  const isOpen = one.conformal_set?.includes(one.target);
+  return el("li", {}, el("span", { class: "name" }, spoken(one.target)),
+    isOpen && one.conformal_set.length > 1 ? el("span", { class: "badge is-fair", title: `stays possible at the promised coverage: ${one.conformal_set.map(spoken).join(", ")}` }, "open") : null,
+    el("span", { class: "bar" }, el("span", { style: { width: `${Math.round(100 * one.score)}%` } })), el("span", { class: "score" }, one.score.toFixed(2)));
+}
+
+/** The scores of all slices as a small chart; a click goes to the slice. */
+function sliceRow(view, rows) {
+  const best = rows.reduce((one, other) => (other.score > one.score ? other : one));
+  const chart = el("span", { class: "spark", "aria-hidden": "true" }, rows.slice().sort((a, b) => a.slice_k - b.slice_k).map((one) =>
+    el("span", { style: { height: `${Math.max(4, 100 * one.score)}%` }, title: `slice ${one.slice_k + 1}: ${one.score.toFixed(2)}`, on: { click: () => view.jumpToSlice(one.slice_k) } })));
+  return el("li", {}, el("button", { type: "button", class: "link name", on: { click: () => view.jumpToSlice(best.slice_k) }, title: "go to this slice" }, `${spoken(best.target)}, slice ${best.slice_k + 1}`),
+    chart, el("span", { class: "score" }, best.score.toFixed(2)));
+}
+
+/** Who and what: the image, why it is to be looked at, the networks, checks and numbers. @param {any} view */
+export function factsPanel(view) {
+  const { caseData, image } = view;
+  const notes = [...(image?.notes || []), ...(image?.note || [])];
+  return el("details", { class: "panel facts" },
+    el("summary", {}, "Case, networks and numbers"),
+    (caseData.bundles || []).map((bundle) => el("p", {}, el("strong", {}, spoken(bundle.name)), ` ${bundle.version} `, bundle.research_only ? el("span", { class: "badge is-fair" }, "research only") : null, el("small", {}, ` ${bundle.licence || ""}`))),
+    notes.map((note) => el("p", { class: "reason" }, note)),
+    (caseData.checks || []).map((check) => el("p", {}, el("span", { class: `badge is-${check.passed === null ? "plain" : check.passed ? "good" : "bad"}` }, check.passed === null ? "open" : check.passed ? "passed" : "failed"), ` ${spoken(check.name)}: ${check.reason}`)),
+    measurements(view));
+}
+
+function measurements({ caseData, imageId }) {
+  const rows = onImage(caseData.measurements, imageId).filter((one) => one.value !== null && one.quantity !== "volume").slice(0, 100);
+  if (!rows.length) return null;
+  return el("table", { class: "numbers" }, el("tbody", {}, rows.map((one) => el("tr", {},
+    el("td", {}, spoken(one.subject)), el("td", {}, spoken(one.quantity)), el("td", { class: "value" }, Number(one.value).toPrecision(4)), el("td", {}, one.unit === "1" ? "" : one.unit)))));
+}

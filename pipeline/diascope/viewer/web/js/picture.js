@@ -1,0 +1,314 @@
+/** The picture of a case: image, maps and marks, on whichever stage this machine can draw. */
+
+import { clampToShape, displayAffine, rescaledAffine, spacingOf, toIjk, toMm } from "./geometry.js";
+import { drawMarks } from "./canvas_marks.js";
+import { el } from "./dom.js";
+import { cellsOf } from "./layout.js";
+import { percentileWindow, setFrame, valueAt } from "./nifti.js";
+import { listenToPointer } from "./pointer.js";
+import { localCutter } from "./slice_stage.js";
+import { openStage } from "./stages.js";
+import { lengthText } from "./tools.js";
+import { GreyWindow } from "./windows.js";
+
+/** Files above this size, in bytes, are preceded by their preview. */
+const PREVIEW_ABOVE = 4 * 2 ** 20;
+
+/** Above this many voxels a graphics card may run out of memory: slices are cut by the server. */
+const MOST_VOXELS = 250e6;
+
+export class Picture {
+  /** @param {any} api @param {import("./volumes.js").Volumes} volumes */
+  constructor(api, volumes) {
+    Object.assign(this, { api, volumes, stage: null, tool: null, measured: [], draftBox: null, windows: new Map() });
+    this.marks = el("canvas", { class: "marks", tabindex: "-1", "aria-label": "image of the case" });
+    this.message = el("div", { class: "stage-message", role: "status", hidden: true });
+    this.node = el("div", { class: "stage" }, this.marks, this.message);
+    this.view = { cursor: [0, 0, 0], focus: "axial", isSingle: false, has3d: false };
+    /** Called when crosshair, window or renderer changed. */
+    this.onChange = () => {};
+    /** Gives what lies over the image: see `Scene` in canvas_marks.js. */
+    this.sceneOf = () => ({ labelMaps: [], boxes: [], lines: [], brush: null });
+    /** What the server burns into slices, as parameters of their address. */
+    this.sliceQuery = () => ({});
+    listenToPointer(this.marks, this);
+  }
+
+  get canvas() {
+    return this.marks;
+  }
+
+  /** Take the stage that this machine can draw; made once. @param {"auto"|"webgl"|"slices"} wish */
+  async useStage(wish = "auto") {
+    if (this.stage && (this.wish === wish || this.stage.kind === wish)) return;
+    this.wish = wish;
+    this.stage?.canvas.remove();
+    const { stage, note } = await openStage(wish, this.node, (request) => this.cut(request));
+    this.stage = stage;
+    this.note = note;
+    stage.onDraw = () => this.refresh();
+    stage.onLost = () => this.onLost();
+  }
+
+  /** The graphics context was lost: go on with slices, and say so. */
+  async onLost() {
+    this.say("The graphics card stopped drawing. The picture goes on as slices; reload the page to try the card again.");
+    await this.useStage("slices");
+    await this.open(this.caseData, this.image.image_id, { cursor: this.view.cursor });
+  }
+
+  /**
+   * Show an image of a case: its preview at once if it is large, itself as soon as it has come.
+   * @param {any} caseData @param {string} imageId @param {{cursor?: number[]|null}} [wish]
+   */
+  async open(caseData, imageId, wish = {}) {
+    const image = caseData.images.find((one) => one.image_id === imageId);
+    Object.assign(this, { caseData, image, nifti: null, measured: [], draftBox: null });
+    this.say("");
+    if (!image?.url) return this.fail(image?.error);
+    this.affine = displayAffine(image);
+    this.shape = image.shape_ijk;
+    this.spacing = spacingOf(this.affine);
+    this.hasMm = image.space !== "index";
+    this.view.cursor = clampToShape(wish.cursor || this.shape.map((count) => Math.floor((count - 1) / 2)), this.shape);
+    this.view.isSingle = this.shape[2] === 1;
+    if (this.view.isSingle) Object.assign(this.view, { focus: "axial", has3d: false });
+    this.grey = this.windows.get(imageId) || new GreyWindow(image, image.display_window);
+    this.windows.set(imageId, this.grey);
+    if (this.shape.reduce((product, count) => product * count, 1) > MOST_VOXELS) {
+      await this.useStage("slices");
+      this.say("A very large volume: the server cuts the slices.");
+    }
+    return this.#load(image);
+  }
+
+  /** Say why there is no picture. @param {{reason: string, cure?: string}} [problem] */
+  fail(problem) {
+    this.nifti = null;
+    this.affine = null;
+    this.say(problem ? `${problem.reason}${problem.cure ? `. ${problem.cure}` : ""}` : "This case has no image to show.", true);
+    this.refresh();
+  }
+
+  say(text, isProblem = false) {
+    this.message.textContent = text;
+    this.message.hidden = !text;
+    this.message.classList.toggle("is-problem", isProblem);
+  }
+
+  tiles() {
+    return this.stage && this.affine ? this.stage.tiles() : [];
+  }
+
+  /** Draw the marks at the next frame. */
+  refresh() {
+    if (this.frame) return;
+    this.frame = requestAnimationFrame(() => {
+      this.frame = 0;
+      this.#drawMarks();
+    });
+  }
+
+  /** Cut a slice: by the server, in an exported page by the page itself. */
+  async cut({ plane, index, limits, isHidden }) {
+    if (this.api.isReadOnly) return localCutter(this.nifti, this.stage.views, this.image.is_inverted)({ plane, index, limits });
+    const { out, case_id: caseId } = this.caseData;
+    const query = new URLSearchParams({ wl: limits.map((value) => value.toFixed(4)).join(","), ...(isHidden ? {} : this.sliceQuery()) });
+    const picture = new Image();
+    picture.src = `./api/case/${out}/${caseId}/slice/${this.image.image_id}/${plane}/${index}.png?${query}`;
+    await picture.decode();
+    return picture;
+  }
+
+  // What pointer and keys do.
+
+  moveTo(ijk) {
+    if (!this.affine) return;
+    this.view.cursor = clampToShape(ijk, this.shape).map((value) => Math.round(value));
+    this.stage.setCursor(this.view.cursor);
+    this.refresh();
+    this.onChange();
+  }
+
+  scroll(steps, plane = this.view.focus) {
+    const tile = this.tiles().find((one) => one.plane === plane);
+    if (!tile) return;
+    const axis = tile.normal;
+    // Towards head, front or the patient's right, whichever way the voxels run.
+    const world = { axial: 2, coronal: 1, sagittal: 0 }[plane];
+    const sense = this.affine[world][axis] >= 0 ? 1 : -1;
+    this.moveTo(this.view.cursor.map((value, at) => (at === axis ? value + sense * steps : value)));
+  }
+
+  setFocus(plane) {
+    this.view.focus = plane;
+    this.refresh();
+  }
+
+  /** Make the next plane the large one. */
+  nextPlane() {
+    if (this.shape?.[2] === 1) return;
+    const planes = ["axial", "coronal", "sagittal"];
+    this.view.focus = planes[(planes.indexOf(this.view.focus) + 1) % 3];
+    this.view.large = this.view.focus;
+    this.arrange();
+  }
+
+  toggleSingle(plane = this.view.focus) {
+    if (this.shape?.[2] === 1) return;
+    this.view.isSingle = !this.view.isSingle;
+    this.view.large = plane;
+    this.arrange();
+  }
+
+  toggle3d() {
+    if (!this.stage.has3d || this.shape?.[2] === 1) return this.say("There is no 3-D view of this image on this machine.");
+    Object.assign(this.view, { has3d: !this.view.has3d, isSingle: false });
+    this.arrange();
+    return undefined;
+  }
+
+  arrange() {
+    this.stage.setCells(cellsOf({ ...this.view, focus: this.view.large || this.view.focus }));
+    this.refresh();
+    this.onChange();
+  }
+
+  zoom(factor) {
+    this.stage.zoomBy(factor);
+  }
+
+  pan(tile, dx, dy) {
+    if (tile) this.stage.panBy(tile, dx, dy);
+  }
+
+  rotate(dx, dy) {
+    if (this.view.has3d) this.stage.rotateBy(dx, dy);
+  }
+
+  resetView() {
+    this.stage.resetView();
+  }
+
+  chooseWindow(number) {
+    this.grey?.choose(number);
+    this.#applyWindow();
+  }
+
+  /** Right to widen, down to brighten: the whole picture is about three widths. */
+  dragWindow(dx, dy) {
+    if (!this.grey?.limits) return;
+    const [lower, upper] = this.grey.limits;
+    const [width, level] = [upper - lower, (upper + lower) / 2];
+    const scale = Math.max(width, 1e-3) / 300;
+    const [newWidth, newLevel] = [Math.max(width + dx * scale, width / 50), level - dy * scale];
+    this.grey.set(newLevel - newWidth / 2, newLevel + newWidth / 2);
+    this.#applyWindow();
+  }
+
+  setLimits(lower, upper) {
+    this.grey.set(lower, upper);
+    this.#applyWindow();
+  }
+
+  lengthText(from, to) {
+    return lengthText(this.affine, this.hasMm, from, to);
+  }
+
+  /** The number under the crosshair; null while only the preview is here. */
+  value() {
+    return this.nifti && !this.isPreview ? valueAt(this.nifti, this.view.cursor) : null;
+  }
+
+  /** Where the crosshair is, in RAS mm; null without a frame. */
+  cursorMm() {
+    return this.image?.space === "grid" && this.affine ? toMm(this.affine, this.view.cursor) : null;
+  }
+
+  toIjk(mm) {
+    return toIjk(this.affine, mm);
+  }
+
+  async #load(image) {
+    const isStill = () => this.image === image;
+    if (this.stage.kind === "slices" && !this.api.isReadOnly) return this.#showSlices(image);
+    if (image.preview_url && (image.bytes || 0) > PREVIEW_ABOVE) {
+      try {
+        const preview = await this.volumes.get(image.preview_url);
+        if (!isStill()) return undefined;
+        await this.#show(preview, { isPreview: true });
+      } catch {
+        // The full image follows.
+      }
+    }
+    try {
+      const nifti = await this.volumes.get(image.url);
+      if (isStill()) await this.#show(nifti, { isPreview: false });
+    } catch (error) {
+      if (isStill()) this.fail({ reason: `The image cannot be shown: ${error.message}`, cure: error.cure });
+    }
+    return undefined;
+  }
+
+  async #show(nifti, { isPreview }) {
+    const isSame = this.nifti !== null;
+    const { image } = this;
+    if (!nifti.hasFrame || image.space !== "grid") {
+      setFrame(nifti, isPreview ? rescaledAffine(this.affine, this.shape, nifti.shape) : this.affine);
+    }
+    Object.assign(this, { nifti, isPreview });
+    if (!isPreview) this.grey.suggest(percentileWindow(nifti));
+    const limits = isPreview ? [0, 255] : this.grey.limits;
+    if (this.stage.kind === "slices") return this.#showSlices(image);
+    await this.stage.setImage(nifti, { affine: this.affine, limits, isInverted: image.is_inverted, isSame });
+    this.#place();
+    return undefined;
+  }
+
+  #showSlices(image) {
+    if (!this.grey.limits) this.grey.suggest([0, 255]);
+    this.stage.limits = this.grey.limits;
+    this.stage.setGeometry(this.affine, this.shape);
+    this.image = image;
+    this.#place();
+  }
+
+  #place() {
+    this.arrange();
+    this.stage.setCursor(this.view.cursor);
+    this.onShown?.();
+  }
+
+  #applyWindow() {
+    if (!this.grey?.limits || this.isPreview) return;
+    this.stage.setWindow(this.grey.limits);
+    this.refresh();
+    this.onChange();
+  }
+
+  #drawMarks() {
+    const canvas = this.stage?.canvas;
+    if (!canvas) return;
+    if (this.marks.width !== canvas.width || this.marks.height !== canvas.height) {
+      Object.assign(this.marks, { width: canvas.width, height: canvas.height });
+    }
+    const { affine, shape, hasMm, view } = this;
+    const scene = this.sceneOf();
+    if (this.draftBox) scene.boxes.push({ box: this.draftBox, colour: "#7ee0ff", isSelected: true, text: "missed", isDashed: true });
+    scene.lines.push(...this.measured);
+    const hasFrame = this.image?.space === "grid";
+    drawMarks(this.marks, this.tiles(), {
+      affine, shape, hasMm, hasFrame, cursor: view.cursor, focus: view.focus, caption: (tile) => this.#caption(tile), ...scene,
+    });
+  }
+
+  #caption(tile) {
+    const slice = Math.round(this.view.cursor[tile.normal]);
+    const count = this.shape[tile.normal];
+    const name = this.image.space === "pixels" ? this.image.facts?.view || "Image" : tile.plane[0].toUpperCase() + tile.plane.slice(1);
+    if (count === 1) return name;
+    const mm = this.cursorMm();
+    const world = { axial: 2, coronal: 1, sagittal: 0 }[tile.plane];
+    return `${name}   ${slice + 1} / ${count}${mm ? `   ${mm[world].toFixed(1)} mm` : ""}`;
+  }
+}
