@@ -29,7 +29,7 @@ from diascope.errors import ConfigError
 from diascope.evaluation.localisation import Localisation, localisation
 from diascope.explain.checks import check, verdict
 from diascope.explain.heatmap import Explained, explain
-from diascope.explain.reference import locked_reference
+from diascope.explain.reference import locked_weights
 from diascope.explain.request import ExplainRequest
 from diascope.explain.settings import CheckSettings, MethodBudget
 from diascope.findings import ImageFacts
@@ -106,7 +106,7 @@ def _arguments() -> argparse.Namespace:
 
 def _run(told: argparse.Namespace, rows: Path) -> None:
     bundle = find_bundle(told.bundle)
-    opened, reference = open_network(bundle.folder, bundle.sha256, "cpu"), locked_reference(bundle.folder)
+    opened, locked = open_network(bundle.folder, bundle.sha256, "cpu"), locked_weights(bundle.folder, bundle.sha256)
     done = set(map(tuple, pd.read_csv(rows)[["case", "method"]].to_numpy())) if rows.is_file() else set()
     for case, volume, truth in _cases(told):
         wanted = [name for name in told.methods.split(",") if (case, name) not in done]
@@ -125,7 +125,7 @@ def _run(told: argparse.Namespace, rows: Path) -> None:
             except ConfigError as error:
                 print(f"{case} {method}: {error}")
                 continue
-            checks = check(Explained(opened, prepared, request, raw), CHECKS, reference)
+            checks = check(Explained(opened, prepared, request, raw), CHECKS, locked)
             heat = map_on_grid(raw.data, raw.affine, volume.data.shape, volume.space.affine)
             trust, reason = verdict(checks)
             row = {"case": case, "method": method, "trust": trust, "layer": raw.layer, "seconds": seconds}

@@ -39,6 +39,38 @@ class CornerClassifier(nn.Module):
         return seen
 
 
+class CornerOnly(nn.Module):
+    """Two classes; whatever lies outside the first corner never gets past the first layer.
+
+    In 2-D that layer is a linear one, so that relevance propagation has a rule for it.
+    """
+
+    def __init__(self, dims: int, channels: int) -> None:
+        super().__init__()
+        conv: Any = nn.Conv2d if dims == 2 else nn.Conv3d
+        pool: Any = nn.AdaptiveAvgPool2d if dims == 2 else nn.AvgPool3d
+        self.shape = SHAPES[dims]
+        seen = torch.zeros(channels, *self.shape)
+        seen[(slice(None), *(slice(0, n // 3) for n in self.shape))] = 1
+        self.register_buffer("corner", seen)
+        self.first = nn.Linear(seen.numel(), seen.numel(), bias=False) if dims == 2 else None
+        self.features = conv(channels, 3, 3, padding=1, bias=False)
+        self.active = nn.ReLU()
+        self.pool = pool(1) if dims == 2 else pool(self.shape)
+        self.head = nn.Linear(3, 2, bias=False)
+        with torch.no_grad():
+            if self.first is not None:
+                self.first.weight.copy_(torch.diag(seen.flatten()))
+            self.features.weight.fill_(0.05)
+            self.head.weight[0] = -1
+            self.head.weight[1] = 1
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        seen = x * self.corner if self.first is None else self.first(x.flatten(1)).reshape(x.shape)
+        logits: torch.Tensor = self.head(self.pool(self.active(self.features(seen))).flatten(1))
+        return logits
+
+
 class CornerSegmenter(nn.Module):
     """Draws label 1 wherever the first corner is bright: the whole image, or nothing."""
 

@@ -10,7 +10,7 @@ from diascope.explain.faithfulness import faithfulness
 from diascope.explain.heatmap import Explained, explain
 from diascope.explain.methods import METHODS
 from diascope.explain.randomisation import reinitialised
-from diascope.explain.reference import FeatureReference, NetworkReference, confidence_of, features_of, weights_digest
+from diascope.explain.reference import Standing, weights_digest
 from diascope.explain.request import ExplainRequest, RawMap
 from diascope.explain.settings import CheckSettings
 from diascope.findings import Check
@@ -36,8 +36,8 @@ def explained(method: str) -> Explained:
     return Explained(network, image, request, explain(network, image, request, methods), methods)
 
 
-def reference() -> NetworkReference:
-    return NetworkReference(weights_digest(CornerClassifier(2, 1).state_dict()))
+def locked() -> str:
+    return weights_digest(CornerClassifier(2, 1).state_dict())
 
 
 def by_name(checks: tuple[Check, ...]) -> dict[str, Check]:
@@ -51,7 +51,7 @@ def right() -> Explained:
 
 @pytest.fixture(scope="module")
 def right_checks(right: Explained) -> tuple[Check, ...]:
-    return check(right, FEW, reference())
+    return check(right, FEW, locked())
 
 
 def test_a_right_map_of_a_working_network_is_supported(right_checks: tuple[Check, ...]) -> None:
@@ -71,7 +71,7 @@ def test_an_additive_map_of_a_linear_network_predicts_every_removal(right_checks
 
 
 def test_an_edge_detector_that_poses_as_a_method_is_unsupported() -> None:
-    checks = check(explained("edges"), FEW, reference())
+    checks = check(explained("edges"), FEW, locked())
 
     trust, reason = verdict(checks)
     assert trust == "unsupported"
@@ -83,7 +83,7 @@ def test_a_network_whose_weights_were_drawn_anew_is_unsupported(right: Explained
     fresh = opened(reinitialised(right.opened.network, 11))
     posing = Explained(fresh, right.prepared, right.request, explain(fresh, right.prepared, right.request))
 
-    trust, reason = verdict(check(posing, CheckSettings(enabled=False), reference()))
+    trust, reason = verdict(check(posing, CheckSettings(enabled=False), locked()))
 
     assert trust == "unsupported"
     assert reason == "the weights are not the locked ones"
@@ -116,7 +116,7 @@ def test_a_map_without_a_reference_of_its_network_is_doubtful(
 
 
 def test_a_map_that_was_not_asked_the_dear_questions_is_unchecked(right: Explained) -> None:
-    checks = check(right, CheckSettings(enabled=False), reference())
+    checks = check(right, CheckSettings(enabled=False), locked())
 
     assert verdict(checks)[0] == "unchecked"
     assert by_name(checks)["weights_as_locked"].passed
@@ -136,7 +136,7 @@ def test_segmentations_are_deleted_slice_by_slice_in_three_dimensions() -> None:
     region = np.zeros(image.data.shape[1:], dtype=bool)
     region[-4:, -5:] = True
     request = ExplainRequest("segment", 1, "corner", "hires_cam", region=region, layer="active")
-    own = NetworkReference(weights_digest(network.network.state_dict()))
+    own = weights_digest(network.network.state_dict())
 
     found = by_name(check(Explained(network, image, request, explain(network, image, request)), FEW, own))
 
@@ -183,20 +183,24 @@ def test_alarms_make_a_map_doubtful() -> None:
 
 
 def test_confidence_and_features_are_compared_with_the_card(right: Explained) -> None:
-    sure = confidence_of(right.opened, right.prepared, right.request)
-    features = features_of(right.opened, right.prepared, right.request, "features")
-    card = FeatureReference("features", features, np.full(3, 0.1), 2.0)
-    off = replace(card, mean=features + 1)
-    digest = reference().weights_sha256
+    cheap = CheckSettings(enabled=False)
 
-    same = by_name(check(right, CheckSettings(enabled=False), NetworkReference(digest, (sure - 0.01, 1.0), card)))
-    other = by_name(check(right, CheckSettings(enabled=False), NetworkReference(digest, (0.0, sure - 0.01), off)))
+    usual = check(right, cheap, locked(), Standing(0.8, 0.7, 0.9))
+    odd = check(right, cheap, locked(), Standing(distance=1.4))
+    foreign = check(right, cheap, locked(), Standing(distance=2.6))
+    unsure = check(right, cheap, locked(), Standing(0.6, 0.7))
 
-    assert same["confidence_in_reference"].passed
-    assert same["features_in_reference"].value == pytest.approx(0, abs=1e-6)
-    assert other["confidence_in_reference"].passed is False
-    assert other["features_in_reference"].value == pytest.approx(10, abs=1e-3)
-    assert verdict(tuple(other.values()))[0] == "unsupported"
+    assert by_name(usual)["confidence_in_reference"].passed
+    assert by_name(usual)["features_in_reference"].passed
+    assert by_name(odd)["features_in_reference"].passed is None
+    assert verdict(foreign)[0] == "unsupported"
+    assert verdict(unsure) == ("unsupported", "confidence 0.60, on the card's images 0.70 and more")
+
+
+def test_an_image_that_is_unusual_for_its_network_makes_a_good_map_doubtful(right_checks: tuple[Check, ...]) -> None:
+    unusual = Check("features_in_reference", None, 1.4, "features 1.40 from the card's images")
+
+    assert verdict((*right_checks, unusual)) == ("doubtful", "it could not be shown that the network works")
 
 
 def test_drawing_weights_anew_leaves_the_network_as_it_was() -> None:
@@ -210,15 +214,30 @@ def test_drawing_weights_anew_leaves_the_network_as_it_was() -> None:
     assert len({before, one, other}) == 3
 
 
+def test_a_small_batch_asks_a_tenth_of_its_cases_and_a_large_one_no_more_than_its_sample() -> None:
+    cases = [f"case-{n:03d}" for n in range(400)]
+
+    assert [len(choose_checked(cases[:n], CheckSettings())) for n in (0, 1, 10, 11, 60, 400)] == [0, 1, 1, 2, 6, 10]
+    assert len(choose_checked(cases, CheckSettings(share=0))) == 0
+
+
+def test_cases_that_are_named_are_asked_besides_the_sample() -> None:
+    cases = [f"case-{n:03d}" for n in range(40)]
+    sample = choose_checked(cases, CheckSettings())
+    other = next(case for case in cases if case not in sample)
+
+    assert choose_checked(cases, CheckSettings(cases=(other, "case-of-another-batch"))) == sample | {other}
+
+
 def test_the_sample_of_a_batch_does_not_hang_on_the_order_of_the_cases() -> None:
     cases = [f"case-{n:03d}" for n in range(40)]
-    settings = CheckSettings(sample=10, seed=4)
+    settings = CheckSettings(sample=10, share=1, seed=4)
 
     drawn = choose_checked(cases, settings)
 
     assert len(drawn) == 10
     assert choose_checked(cases[::-1], settings) == drawn
-    assert choose_checked(cases, CheckSettings(sample=10, seed=5)) != drawn
+    assert choose_checked(cases, CheckSettings(sample=10, share=1, seed=5)) != drawn
     assert choose_checked(cases, CheckSettings(enabled=False)) == frozenset()
 
 

@@ -22,7 +22,7 @@ from diascope.explain.baseline import body_of
 from diascope.explain.faithfulness import faithfulness
 from diascope.explain.heatmap import Explained, windows_of
 from diascope.explain.randomisation import mean_interval, picture_similarity, rank_similarity, reinitialised
-from diascope.explain.reference import NetworkReference, network_checks
+from diascope.explain.reference import Standing, standing_checks, weights_check
 from diascope.explain.request import RawMap
 from diascope.explain.settings import CheckSettings
 from diascope.explain.windows import covered
@@ -62,16 +62,18 @@ LARGEST_AT_BORDER = 0.5
 
 
 def check(
-    explained: Explained, settings: CheckSettings, reference: NetworkReference | None = None
+    explained: Explained, settings: CheckSettings, locked: str | None = None, standing: Standing | None = None
 ) -> tuple[Check, ...]:
     """Ask a heatmap whether it deserves trust.
 
     Args:
         explained: The map, and what it was made from.
         settings: How much is tried; `enabled: false` asks only what costs nearly nothing.
-        reference: What is known of the network.
+        locked: Digest of the network's locked weights, see `reference.weights_digest`.
+        standing: How the image stands to those that the network is known to do well on.
     """
-    found = [*network_checks(explained.opened, explained.prepared, explained.request, reference), *_energy(explained)]
+    found = [weights_check(explained.opened.network, locked), *standing_checks(standing or Standing())]
+    found += _energy(explained)
     if settings.enabled:
         where = _compared(explained)
         found += _weights(explained, settings, where)
@@ -87,7 +89,7 @@ def verdict(checks: Sequence[Check]) -> tuple[Trust, str]:
     if refuted := [one.reason for one in checks if one.name in asked and one.passed is False]:
         return "unsupported", "; ".join(refuted)
     if not any(name in answers for name in DEAR):
-        return "unchecked", "whether it depends on the weights and is faithful was not asked"
+        return "unchecked", "this map was not asked whether it depends on the weights and is faithful"
     doubts = [one.reason for one in checks if one.passed is False]
     for question, names in QUESTIONS.items():
         given = [answers[name].passed for name in names if name in answers]
@@ -103,6 +105,7 @@ def heatmap_record(raw: RawMap, checks: Sequence[Check], *, bundle: str, image_i
         bundle=bundle,
         image_id=image_id,
         target=raw.target,
+        finding_id=raw.finding_id,
         method=raw.method,
         file=file,
         raw_range=raw.raw_range,
@@ -178,7 +181,12 @@ def _faithful(explained: Explained, settings: CheckSettings) -> Iterator[Check]:
         reason = f"{words} {gain.mean:.2f} ({gain.low:.2f} to {gain.high:.2f})"
         yield Check(name, gain.low > 0, gain.mean, reason)
     better = found.infidelity < found.infidelity_of_even
-    reason = f"infidelity {found.infidelity:.2f}, of an even map {found.infidelity_of_even:.2f}"
+    reason = (
+        f"infidelity {found.infidelity:.2f}"
+        if better
+        else f"an even map tells better by how much the score falls when pieces are taken out "
+        f"(infidelity {found.infidelity:.2f}, of the even map {found.infidelity_of_even:.2f})"
+    )
     yield Check("infidelity", better, found.infidelity, reason)
 
 

@@ -14,6 +14,7 @@ from diascope.bundles.network import NetworkInput, OpenNetwork
 from diascope.errors import ConfigError, InputError
 from diascope.explain.attribution import Attribution, Method, MethodInput
 from diascope.explain.baseline import blurred
+from diascope.explain.boxes import has_anchors, matched_anchor, padded
 from diascope.explain.layers import FEWEST_CELLS, FEWEST_CELLS_DRAWN, choose_layer, layers_seen
 from diascope.explain.methods import METHODS, pick_method
 from diascope.explain.request import ExplainRequest, RawMap
@@ -25,6 +26,9 @@ log = logging.getLogger(__name__)
 # Gradients keep every activation: two windows of 96 x 96 x 96 voxels at once, or eight
 # slices of 512 x 512, stay below a few GB.
 VOXELS_AT_ONCE = 2_000_000
+
+# Where MONAI's RetinaNet keeps its backbone and pyramid.
+PYRAMID = "network.feature_extractor."
 
 # A share that does not add up to 95 % of what it shares out is worth a word.
 WORST_COMPLETENESS = 0.05
@@ -107,8 +111,27 @@ def explain(
         layer or None,
         subject.forwards,
         _completeness_error(parts),
+        finding_id=request.finding_id,
     )
     return replace(raw, notes=tuple(_notes(raw, method)))
+
+
+def located(opened: OpenNetwork, prepared: NetworkInput, request: ExplainRequest) -> ExplainRequest:
+    """Fix what a request is about on the image as it is: the anchor that a finding came from, and its layer.
+
+    Raises:
+        ConfigError: No anchor of the detector gives the finding's box.
+    """
+    detector = opened.network
+    if request.task != "detect" or request.box is None or not has_anchors(detector):
+        return request
+    window = windows_of(opened, prepared, request).on(opened.device)
+    extent = [n for axis, n in enumerate(window.image_shape) if axis != window.flat_axis]
+    anchor = matched_anchor(detector, window.inputs, extent, request.box, request.target)
+    found = replace(request, anchor=anchor)
+    layers = layers_seen(subject_of(opened.network, found), window)
+    level = [one.name for one in layers if one.name.startswith(PYRAMID) and one.grid == anchor.grid and one.calls == 1]
+    return replace(found, layer=request.layer or (level[-1] if level else None))
 
 
 def windows_of(opened: OpenNetwork, prepared: NetworkInput, request: ExplainRequest) -> Windows:
@@ -119,7 +142,11 @@ def windows_of(opened: OpenNetwork, prepared: NetworkInput, request: ExplainRequ
             f"the region has {region.shape} voxels, the network's input {prepared.data.shape[1:]}",
             code="unfit_output",
         )
-    return split(opened.inferer, prepared.data, region)
+    windows = split(opened.inferer, prepared.data, region, request.slice_at)
+    if request.task == "detect" and has_anchors(opened.network):
+        # Filled up here, so that the layers' maps are known to reach beyond the image.
+        return windows.with_inputs(padded(opened.network, windows.inputs))
+    return windows
 
 
 def windows_at_once(windows: Windows, wanted: int) -> int:

@@ -1,59 +1,48 @@
-"""Is the network one that works? Its weights, its confidence and its features against its card."""
+"""Is the network one that works? Its weights against the locked ones, its answer and features against its card."""
 
+import functools
 import hashlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from safetensors.torch import load_file
 from torch import nn
 
-from diascope.bundles.network import WEIGHTS, NetworkInput, OpenNetwork
-from diascope.explain.heatmap import windows_at_once, windows_of
-from diascope.explain.layers import layer_of
-from diascope.explain.request import ExplainRequest
-from diascope.explain.subject import subject_of
+from diascope.bundles.network import WEIGHTS
 from diascope.findings import Check
 
-
-@dataclass(frozen=True, slots=True, eq=False)
-class FeatureReference:
-    """What a layer gives on images that the network is known to do well on.
-
-    Attributes:
-        layer: Its name.
-        mean: (c,) of each channel's mean activation.
-        deviation: (c,) its standard deviation over the images.
-        farthest: The mean distance, in deviations, that 99 % of the images keep within.
-    """
-
-    layer: str
-    mean: NDArray[np.float64]
-    deviation: NDArray[np.float64]
-    farthest: float
+# One usual patient in twenty lies beyond a distance of 1, so that alone refutes nothing;
+# twice as far away nobody of the reference was.
+UNUSUAL, FOREIGN = 1.0, 2.0
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class NetworkReference:
-    """What is known of a network that works.
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """How an image stands to those that its network is known to do well on. None where nothing is known.
 
     Attributes:
-        weights_sha256: Of its locked weights, see `weights_digest`.
-        confidence: Lowest and highest that its card saw on good images.
-        features: What its card says of its features.
+        confidence: Of the network about this image, as its card counts it.
+        lowest_confidence: That its card saw on good images.
+        distance: Of the image's features from the reference's; 1 is the border of what is usual.
     """
 
-    weights_sha256: str
-    confidence: tuple[float, float] | None = None
-    features: FeatureReference | None = None
+    confidence: float | None = None
+    lowest_confidence: float | None = None
+    distance: float | None = None
 
 
-def locked_reference(bundle_folder: Path) -> NetworkReference:
-    """Take the reference of a verified bundle: at least its weights."""
-    return NetworkReference(weights_digest(load_file(bundle_folder / WEIGHTS)))
+@functools.lru_cache(maxsize=8)
+def locked_weights(bundle_folder: Path, sha256: str) -> str:
+    """Hash the weights of a verified bundle, see `weights_digest`.
+
+    Args:
+        bundle_folder: Of the bundle.
+        sha256: Its digest: another one has other weights.
+    """
+    del sha256  # part of the cache's key only
+    return weights_digest(load_file(bundle_folder / WEIGHTS))
 
 
 def weights_digest(state: Mapping[str, torch.Tensor]) -> str:
@@ -71,69 +60,26 @@ def weights_digest(state: Mapping[str, torch.Tensor]) -> str:
     return digest.hexdigest()
 
 
-def network_checks(
-    opened: OpenNetwork, prepared: NetworkInput, request: ExplainRequest, reference: NetworkReference | None
-) -> Iterator[Check]:
-    """Compare a network with what is known of it."""
-    if reference is None:
-        yield Check("weights_as_locked", None, None, "the network has no reference to compare it with")
-        return
-    same = weights_digest(opened.network.state_dict()) == reference.weights_sha256
-    yield Check("weights_as_locked", same, None, f"the weights are {'' if same else 'not '}the locked ones")
-    if reference.confidence is not None:
-        low, high = reference.confidence
-        sure = confidence_of(opened, prepared, request)
-        is_known = low <= sure <= high
-        reason = f"confidence {sure:.2f}, on the card's images {low:.2f} to {high:.2f}"
-        yield Check("confidence_in_reference", is_known, sure, reason)
-    if reference.features is not None:
-        card = reference.features
-        off = features_of(opened, prepared, request, card.layer) - card.mean
-        distance = float(np.mean(np.abs(off) / np.maximum(card.deviation, 1e-12)))
-        reason = f"features {distance:.1f} deviations from the card's, 99 % of its images within {card.farthest:.1f}"
-        yield Check("features_in_reference", distance <= card.farthest, distance, reason)
+def weights_check(network: nn.Module, locked: str | None) -> Check:
+    """Compare a network's weights, as they are in memory, with the locked ones.
 
-
-def confidence_of(opened: OpenNetwork, prepared: NetworkInput, request: ExplainRequest) -> float:
-    """Give the network's own probability of what is explained: of the class, over the region, or of the box."""
-    windows = windows_of(opened, prepared, request)
-    at_once = windows_at_once(windows, request.budget.windows_at_once)
-    total = 0.0
-    with torch.inference_mode():
-        for start in range(0, len(windows), at_once):
-            part = windows.part(slice(start, start + at_once)).on(opened.device)
-            if request.task == "detect":
-                subject = subject_of(opened.network, request)
-                total += float(subject(part.inputs, part.weights).sigmoid().sum())
-            else:
-                probability = opened.network(part.inputs).softmax(dim=1)[:, request.target]
-                total += float((probability * part.weights).sum())
-    return total
-
-
-def features_of(
-    opened: OpenNetwork, prepared: NetworkInput, request: ExplainRequest, layer: str
-) -> NDArray[np.float64]:
-    """Average a layer's channels over the windows that are explained.
-
-    Returns:
-        (c,) float64.
+    Args:
+        network: Any.
+        locked: Their digest, see `weights_digest`; None where there is none.
     """
-    windows = windows_of(opened, prepared, request)
-    subject = subject_of(opened.network, request)
-    at_once = windows_at_once(windows, request.budget.windows_at_once)
-    seen: list[NDArray[np.float64]] = []
+    if locked is None:
+        return Check("weights_as_locked", None, None, "the network has no locked weights to compare it with")
+    same = weights_digest(network.state_dict()) == locked
+    return Check("weights_as_locked", same, None, f"the weights are {'' if same else 'not '}the locked ones")
 
-    def keep(_module: nn.Module, _inputs: object, output: torch.Tensor) -> None:
-        seen.append(output.double().flatten(2).mean(2).cpu().numpy())
 
-    handle = layer_of(opened.network, layer).register_forward_hook(keep)
-    try:
-        with torch.inference_mode():
-            for start in range(0, len(windows), at_once):
-                part = windows.part(slice(start, start + at_once)).on(opened.device)
-                subject(part.inputs, part.weights)
-    finally:
-        handle.remove()
-    means: NDArray[np.float64] = np.concatenate(seen).mean(axis=0)
-    return means
+def standing_checks(standing: Standing) -> Iterator[Check]:
+    """Compare an answer and the features behind it with the network's card; what is not known is not asked."""
+    sure, lowest = standing.confidence, standing.lowest_confidence
+    if sure is not None and lowest is not None:
+        reason = f"confidence {sure:.2f}, on the card's images {lowest:.2f} and more"
+        yield Check("confidence_in_reference", sure >= lowest, sure, reason)
+    if (distance := standing.distance) is not None:
+        passed = True if distance <= UNUSUAL else None if distance <= FOREIGN else False
+        reason = f"features {distance:.2f} from the card's images, where 1 is the border of what is usual"
+        yield Check("features_in_reference", passed, distance, reason)

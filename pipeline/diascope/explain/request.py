@@ -10,17 +10,17 @@ import torch
 from numpy.typing import NDArray
 
 from diascope.errors import ConfigError
+from diascope.explain.boxes import Anchor, Box
 from diascope.explain.settings import MethodBudget
-from diascope.findings import BoxIJK
 from diascope.geometry import Grid, IndexGrid, PixelGrid, Shape, Space
 from diascope.imaging.upsampling import map_on_grid
 from diascope.volume import Heatmap
 
 
 class ScoresBox(Protocol):
-    """A detector that can say how sure it is of one box, with gradients."""
+    """A detector that can say how sure it is of one box, with gradients; MONAI's need not, see `boxes.py`."""
 
-    def score_of(self, images: torch.Tensor, box: BoxIJK) -> torch.Tensor:
+    def score_of(self, images: torch.Tensor, box: Box) -> torch.Tensor:
         """Give the score of the anchor or proposal that matches a box best.
 
         The match is made once per call from the box alone, so that the same place is
@@ -47,7 +47,11 @@ class ExplainRequest:
         method: One of the table in `methods.py`.
         region: (x, y, z) bool on the network's input grid: the predicted voxels whose
             mean logit is explained, fixed beforehand. Segmentation only.
-        box: The finding that is explained. Detection only.
+        box: The finding that is explained, half-open in voxels of what the network sees.
+            Detection only.
+        slice_at: Of the network's input, for networks that answer slice by slice.
+        finding_id: Of the finding, if it has one.
+        anchor: That the finding came from, once it was found.
         layer: For methods that look at one; None chooses it by its grid.
         budget: How much may be computed.
         seed: Of the methods that draw.
@@ -58,7 +62,10 @@ class ExplainRequest:
     target_name: str
     method: str = "grad_cam"
     region: NDArray[np.bool_] | None = None
-    box: BoxIJK | None = None
+    box: Box | None = None
+    slice_at: int | None = None
+    finding_id: str | None = None
+    anchor: Anchor | None = None
     layer: str | None = None
     budget: MethodBudget = field(default_factory=MethodBudget)
     seed: int = 0
@@ -90,6 +97,7 @@ class RawMap:
         completeness_error: |sum of the map - change of the score| / |change of the
             score|, where the method promises that they are equal.
         notes: What a reader should know.
+        finding_id: The finding that is explained, if it is one.
     """
 
     data: NDArray[np.float32]
@@ -100,6 +108,7 @@ class RawMap:
     forwards: int
     completeness_error: float | None = None
     notes: tuple[str, ...] = ()
+    finding_id: str | None = None
 
     @property
     def raw_range(self) -> tuple[float, float]:

@@ -92,7 +92,7 @@ class ExplainSettings(Settings):
     """Which heatmaps are made, and how they are checked."""
 
     method: MethodName | None = None
-    """How; None: as the bundle prefers, else grad_cam."""
+    """How; None: as the bundle prefers, else grad_cam, and hires_cam for a finding."""
 
     targets: tuple[str, ...] = ()
     """Labels or classes. None of a network's named: what its bundle names, else the class that a classifier chose,
@@ -100,6 +100,9 @@ class ExplainSettings(Settings):
 
     draw_unsupported: bool = False
     """Previews show maps that failed a question too, marked as such."""
+
+    findings: PositiveInt = 5
+    """Of a detector: how many are explained at most, the highest scores first."""
 
     part: Literal["label", "largest"] = "label"
     """Of a segmentation: everything that was drawn of a label, or its largest connected piece, as one lesion."""

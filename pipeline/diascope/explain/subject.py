@@ -4,8 +4,8 @@ import torch
 from torch import nn
 
 from diascope.errors import ConfigError
+from diascope.explain.boxes import Anchor, AnchoredDetector, Box, anchor_logits
 from diascope.explain.request import ExplainRequest, ScoresBox
-from diascope.findings import BoxIJK
 
 
 class Subject(nn.Module):
@@ -82,16 +82,36 @@ class ChannelScore(Subject):
         return (chosen * weights).flatten(1).sum(1) if chosen.ndim > 1 else chosen * weights
 
 
-class BoxScore(Subject):
-    """The score of one box that a detector found."""
+class AnchorScore(Subject):
+    """What one anchor of a detector says of one class."""
 
-    def __init__(self, detector: nn.Module, name: str, box: BoxIJK) -> None:
+    def __init__(self, detector: nn.Module, name: str, channel: int, anchor: Anchor) -> None:
+        """Hold the detector, the class and the anchor."""
+        super().__init__(detector, name)
+        self.channel = channel
+        self.anchor = anchor
+
+    def score(self, windows: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
+        """Ask the anchor; see `Subject.forward`.
+
+        Args:
+            windows: (n, c, ...), as large as the detector wants them.
+            weights: (n,) ones.
+        """
+        detector: AnchoredDetector = self.network  # type: ignore[assignment]  # looked at when it was made
+        return anchor_logits(detector, windows)[:, self.anchor.index, self.channel] * weights
+
+
+class BoxScore(Subject):
+    """The score of one box, of a detector that can say it itself."""
+
+    def __init__(self, detector: nn.Module, name: str, box: Box) -> None:
         """Hold the detector, which must have `score_of`, and the box."""
         super().__init__(detector, name)
         if not callable(getattr(detector, "score_of", None)):
             raise ConfigError(
                 f"a {type(detector).__name__} cannot score one box, so {name} cannot be explained",
-                hint="give the detector a method score_of(images, box)",
+                hint="give the detector anchors as MONAI's RetinaNet has, or a method score_of(images, box)",
                 code="unfit_output",
             )
         self.box = box
@@ -109,6 +129,8 @@ class BoxScore(Subject):
 
 def subject_of(network: nn.Module, request: ExplainRequest) -> Subject:
     """Make the module that gives the number which a request wants explained."""
+    if request.anchor is not None:
+        return AnchorScore(network, request.target_name, request.target, request.anchor)
     if request.task == "detect" and request.box is not None:
         return BoxScore(network, request.target_name, request.box)
     return ChannelScore(network, request.target_name, request.target)

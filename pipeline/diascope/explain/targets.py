@@ -11,8 +11,10 @@ from diascope.errors import BundleError, ConfigError
 from diascope.explain.methods import METHODS
 from diascope.explain.request import ExplainRequest, near_names
 from diascope.explain.settings import ExplainSettings
+from diascope.tasks.detect import lesions_of
 
-DEFAULT_METHOD = "grad_cam"
+# Of a box, the gradients place by place are what ODAM uses; their mean over the level would mix all boxes.
+DEFAULT_METHODS = {"classify": "grad_cam", "segment": "grad_cam", "detect": "hires_cam"}
 
 
 def check_targets(settings: ExplainSettings, bundles: Iterable[BundleInfo]) -> None:
@@ -62,21 +64,18 @@ def requests_for(
 ) -> tuple[ExplainRequest, ...]:
     """List what is to be explained of one network's output.
 
-    A label that was named but not drawn is left out: there is nothing to explain. A
-    bundle may name its own method, layer and labels (`explain` in its metadata); the
-    config wins.
+    A label that was named but not drawn is left out: there is nothing to explain; so is a
+    class that the network does not see, unless it is named. A bundle may name its own
+    method, layer and labels (`explain` in its metadata); the config wins.
 
     Args:
         settings: Of the run.
         bundle: The network.
-        logits: (classes, x, y, z) of a segmentation on the network's input grid, or
-            (classes,) of a classifier.
+        logits: Its output on its input grid: (classes, x, y, z) of a segmentation,
+            (classes, ...) of a classifier with a place per slice, (6, boxes, 1, z) of a detector.
     """
-    if bundle.block.task == "segment":
-        return tuple(_of_labels(settings, bundle, logits))
-    if bundle.block.task == "classify":
-        return tuple(_of_classes(settings, bundle, logits.ravel()))
-    return ()
+    makers = {"segment": _of_labels, "classify": _of_classes, "detect": _of_findings}
+    return tuple(makers[bundle.block.task](settings, bundle, logits))
 
 
 def largest_component(drawn: NDArray[np.bool_]) -> NDArray[np.bool_]:
@@ -109,19 +108,54 @@ def _of_labels(settings: ExplainSettings, bundle: BundleInfo, logits: NDArray[np
 
 
 def _of_classes(settings: ExplainSettings, bundle: BundleInfo, logits: NDArray[np.float32]) -> Iterator[ExplainRequest]:
+    # An image shows a class if one of its slices does: that slice is explained.
+    slices = logits.reshape(len(logits), -1)
     # Without a channel for "none of them" the labels count from 1, the channels from 0.
-    shift = 1 if logits.size == len(bundle.labels) else 0
+    shift = 1 if len(slices) == len(bundle.labels) else 0
+    scores = slices if shift else slices[1:] - slices[:1]
     method, layer = _how(settings, bundle)
-    top = int(logits.argmax()) + shift
     wanted = named_targets(settings, bundle)
-    named = [label for label in bundle.labels if label.name in wanted]
-    for label in named or [label for label in bundle.labels if label.value == top]:
-        yield ExplainRequest("classify", label.value - shift, label.name, method, layer=layer, budget=settings.budget)
+    top = int(scores.max(axis=1).argmax())
+    is_seen = bool(scores[top].max() > 0) or (bundle.block.activation == "softmax" and shift == 1)
+    for row, label in enumerate(bundle.labels):
+        if label.name in wanted or (not wanted and is_seen and row == top):
+            yield ExplainRequest(
+                "classify",
+                label.value - shift,
+                label.name,
+                method,
+                slice_at=int(scores[row].argmax()),
+                layer=layer,
+                budget=settings.budget,
+            )
+
+
+def _of_findings(
+    settings: ExplainSettings, bundle: BundleInfo, logits: NDArray[np.float32]
+) -> Iterator[ExplainRequest]:
+    # A finding is explained where its score comes from: in its highest slice.
+    names = {label.value: label.name for label in bundle.labels}
+    method, layer = _how(settings, bundle)
+    wanted = named_targets(settings, bundle) or tuple(names.values())
+    lesions = [one for one in lesions_of(logits, bundle).items() if names[one[1][0].label] in wanted]
+    for finding_id, lesion in lesions[: settings.findings]:
+        box = max(lesion, key=lambda one: one.score)
+        yield ExplainRequest(
+            "detect",
+            box.label - 1,
+            names[box.label],
+            method,
+            box=(box.low_ij, box.high_ij),
+            slice_at=box.slice_at,
+            finding_id=finding_id,
+            layer=layer,
+            budget=settings.budget,
+        )
 
 
 def _how(settings: ExplainSettings, bundle: BundleInfo) -> tuple[str, str | None]:
     wish = bundle.block.explain
-    preferred = wish.method or DEFAULT_METHOD
+    preferred = wish.method or DEFAULT_METHODS[bundle.block.task]
     method = settings.method or preferred
     # A layer that suits the bundle's method need not suit another one.
     return method, settings.layer or (wish.layer if method == preferred else None)

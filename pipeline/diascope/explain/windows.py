@@ -15,6 +15,7 @@ from monai.inferers import SimpleInferer, SliceInferer, SlidingWindowInferer
 from monai.utils import ensure_tuple_rep, fall_back_tuple
 from numpy.typing import NDArray
 
+from diascope.bundles.slices import EachSlice
 from diascope.errors import ConfigError
 from diascope.geometry import Shape
 
@@ -69,7 +70,9 @@ class Windows:
         return i, j, k
 
 
-def split(inferer: Any, data: NDArray[np.float32], region: NDArray[np.bool_] | None) -> Windows:
+def split(
+    inferer: Any, data: NDArray[np.float32], region: NDArray[np.bool_] | None, slice_at: int | None = None
+) -> Windows:
     """Cut an image as its inferer would, and keep the windows that see the region.
 
     Args:
@@ -77,6 +80,7 @@ def split(inferer: Any, data: NDArray[np.float32], region: NDArray[np.bool_] | N
         data: (c, x, y, z), or (c, x, y).
         region: (x, y, z) whose mean logit is the score; None where the network
             gives one number per class.
+        slice_at: The slice that is explained, where the network answers slice by slice.
 
     Raises:
         ConfigError: The inferer is of another kind, or a network that gives one
@@ -85,6 +89,8 @@ def split(inferer: Any, data: NDArray[np.float32], region: NDArray[np.bool_] | N
     image = torch.from_numpy(data)
     if image.ndim == 3:
         return _whole(image[..., None], region, flat_axis=2)
+    if isinstance(inferer, EachSlice):
+        return _one_slice(image, slice_at)
     if isinstance(inferer, SlidingWindowInferer):
         if region is None:
             raise ConfigError(
@@ -97,7 +103,7 @@ def split(inferer: Any, data: NDArray[np.float32], region: NDArray[np.bool_] | N
         return _whole(image, region, flat_axis=None)
     raise ConfigError(
         f"windows of a {type(inferer).__name__} cannot be explained",
-        hint="known are SimpleInferer, SliceInferer and SlidingWindowInferer",
+        hint="known are SimpleInferer, EachSlice, SliceInferer and SlidingWindowInferer",
         code="unfit_inferer",
     )
 
@@ -159,6 +165,13 @@ def _whole(image: torch.Tensor, region: NDArray[np.bool_] | None, flat_axis: int
         share = torch.from_numpy(region.reshape(i, j, k).astype(np.float32)) / float(region.sum())
         weights = (share if flat_axis is None else share.squeeze(flat_axis))[None]
     return Windows(inputs, weights, np.zeros((1, 3), dtype=np.int64), flat_axis, (i, j, k))
+
+
+def _one_slice(image: torch.Tensor, slice_at: int | None) -> Windows:
+    i, j, k = image.shape[1:]
+    if slice_at is None or not 0 <= slice_at < k:
+        raise ConfigError(f"slice {slice_at} of an image of {k} slices cannot be explained", code="nothing_to_explain")
+    return Windows(image[..., slice_at][None], torch.ones(1), np.array([[0, 0, slice_at]]), 2, (i, j, k))
 
 
 def _sliding(inferer: SlidingWindowInferer, image: torch.Tensor, region: NDArray[np.bool_]) -> Windows:

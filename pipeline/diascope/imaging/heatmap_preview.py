@@ -148,7 +148,7 @@ def _hottest_slice(volume: Volume, heat: Heatmap, plane: Plane) -> int:
     sums = positive.sum(axis=tuple(other for other in range(3) if other != axis), dtype=np.float64)
     # Sums in another order differ in the last digits: what is equal must stay equal on every machine.
     hottest = int(np.round(sums / max(float(sums.max()), 1e-30), 9).argmax())
-    return min(hottest * int(steps[axis]), shape[axis] - 1)
+    return min(hottest * int(steps[axis]), int(shape[axis]) - 1)
 
 
 def _slice_of_map(volume: Volume, heat: Heatmap, plane: Plane, at: int) -> NDArray[np.float32]:

@@ -78,7 +78,7 @@ class HeatmapSummary:
     target: str
     method: str
     maps: int
-    trusts: Mapping[str, int]
+    trusts: Mapping[Trust, int]
     without_evidence: int
     supported: float | None
     low: float | None

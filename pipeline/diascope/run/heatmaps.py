@@ -1,7 +1,7 @@
 """Heatmaps of a case: made while the network is there, judged, and kept on their own grids."""
 
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,8 +11,8 @@ from diascope.bundles.find import BundleInfo
 from diascope.bundles.network import NetworkInput, OpenNetwork
 from diascope.errors import PipelineError
 from diascope.explain.checks import check, heatmap_record
-from diascope.explain.heatmap import Explained, explain
-from diascope.explain.reference import locked_reference
+from diascope.explain.heatmap import Explained, explain, located
+from diascope.explain.reference import Standing, locked_weights, standing_checks
 from diascope.explain.request import RawMap, to_heatmap
 from diascope.explain.settings import ExplainSettings
 from diascope.explain.targets import is_explained, requests_for
@@ -78,37 +78,42 @@ def make_maps(
     """
     prepared, said = seen
     questions = order.settings.checks.model_copy(update={"enabled": order.is_checked and order.settings.checks.enabled})
+    locked = locked_weights(bundle.folder, bundle.sha256)
     made = []
-    for request in requests_for(order.settings, bundle, said.logits):
+    for wish in requests_for(order.settings, bundle, said.logits):
         try:
+            request = located(opened, prepared, wish)
             raw = explain(opened, prepared, request)
-            asked = check(Explained(opened, prepared, request, raw), questions, locked_reference(bundle.folder))
+            asked = check(Explained(opened, prepared, request, raw), questions, locked)
             made.append(MadeMap(bundle.name, image_id, raw, asked))
         except PipelineError as error:
-            log.warning("%s, %s of %s: no heatmap: %s", image_id, request.target_name, bundle.name, error)
+            log.warning("%s, %s of %s: no heatmap: %s", image_id, wish.target_name, bundle.name, error)
     return tuple(made)
 
 
 def settle_maps(
-    maps: Iterable[MadeMap], spaces: dict[str, Space]
+    maps: Iterable[MadeMap],
+    spaces: Mapping[str, Space],
+    standings: Mapping[tuple[str, str], Standing] | None = None,
 ) -> tuple[dict[str, Heatmap], tuple[HeatmapRecord, ...]]:
     """Put maps into the world and write down what they are.
 
     Args:
         maps: Of one case.
         spaces: Of its images, by image_id.
+        standings: Of its images to their networks' cards, by bundle and image_id.
 
     Returns:
         The maps by file name below the case folder, and their records for the report.
     """
-    files, records = {}, []
+    files: dict[str, Heatmap] = {}
+    records = []
     for made in maps:
-        file = f"{made.bundle}.heatmap.{made.raw.target}.nii.gz"
-        if file in files:
-            file = f"{made.bundle}.{made.image_id}.heatmap.{made.raw.target}.nii.gz"
+        file = next(name for name in _file_names(made) if name not in files)
         files[file] = to_heatmap(made.raw, spaces[made.image_id])
-        record = heatmap_record(made.raw, made.checks, bundle=made.bundle, image_id=made.image_id, file=file)
-        records.append(record)
+        standing = (standings or {}).get((made.bundle, made.image_id), Standing())
+        checks = (*made.checks, *standing_checks(standing))
+        records.append(heatmap_record(made.raw, checks, bundle=made.bundle, image_id=made.image_id, file=file))
     return files, tuple(records)
 
 
@@ -138,8 +143,16 @@ def draw_maps(
             heatmaps[record.file],
             record,
             labels.get((record.bundle, record.image_id, record.target)),
+            [one for one in report.findings or () if one.finding_id == record.finding_id],
             draw_unsupported=order.settings.draw_unsupported,
         )
         for record in report.heatmaps or ()
         if record.image_id == volume.image_id
     ]
+
+
+def _file_names(made: MadeMap) -> Iterator[str]:
+    # A finding's number tells maps of one label apart; the image is named too where a network is given several.
+    number = "" if made.raw.finding_id is None else f"-{made.raw.finding_id.rpartition('-')[2]}"
+    yield f"{made.bundle}.heatmap.{made.raw.target}{number}.nii.gz"
+    yield f"{made.bundle}.{made.image_id}.heatmap.{made.raw.target}{number}.nii.gz"

@@ -74,15 +74,29 @@ def detect(seen: GridOfLogits, space: Space, bundle: BundleInfo, image_id: str) 
         The highest score first.
     """
     names = {label.value: label.name for label in bundle.labels}
-    lesions = join_slices(one for one in slice_boxes(seen.logits) if one.label in names)
-    strong = sorted((one for one in lesions if score_of(one) >= bundle.block.min_score), key=score_of, reverse=True)
-    parts = [(lesion, part) for lesion in strong if (part := _as_part(lesion, seen, space)) is not None]
     found = []
-    for number, (lesion, part) in enumerate(parts, start=1):
-        name, label = f"{bundle.name}-{number}", names[lesion[0].label]
-        finding = Finding(name, bundle.name, image_id, label, score_of(lesion), part.box_ijk)
-        found.append(place_finding(finding, part, space))
+    for name, lesion in lesions_of(seen.logits, bundle).items():
+        part = _as_part(lesion, seen, space)
+        if part is not None:
+            finding = Finding(name, bundle.name, image_id, names[lesion[0].label], score_of(lesion), part.box_ijk)
+            found.append(place_finding(finding, part, space))
     return tuple(found)
+
+
+def lesions_of(output: NDArray[np.float32], bundle: BundleInfo) -> dict[str, tuple[Detection, ...]]:
+    """Join the boxes of a detector's output into the lesions that are reported.
+
+    Args:
+        output: See `slice_boxes`.
+        bundle: Names the labels, and says from which score on a finding is reported.
+
+    Returns:
+        By finding_id, the highest score first.
+    """
+    known = {label.value for label in bundle.labels}
+    lesions = join_slices(one for one in slice_boxes(output) if one.label in known)
+    strong = sorted((one for one in lesions if score_of(one) >= bundle.block.min_score), key=score_of, reverse=True)
+    return {f"{bundle.name}-{number}": lesion for number, lesion in enumerate(strong, start=1)}
 
 
 def join_slices(boxes: Iterable[Detection]) -> tuple[tuple[Detection, ...], ...]:
