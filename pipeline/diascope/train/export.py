@@ -3,6 +3,7 @@
 import importlib.metadata
 import json
 import shutil
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from torch import nn
 
 from diascope.bundles.lock import write_lock
 from diascope.errors import ConfigError
+from diascope.geometry import FieldOfView
 from diascope.train.bundle_config import inference_config
 from diascope.train.settings import TrainConfig
 
@@ -138,8 +140,13 @@ def bundle_metadata(config: TrainConfig) -> dict[str, Any]:
             "citations": list(bundle.citations),
             "modality": list(bundle.modality),
             **({"explain": bundle.explain.model_dump(exclude_defaults=True)} if bundle.explain else {}),
+            **({"field_of_view": _stated(bundle.field_of_view)} if bundle.field_of_view else {}),
         },
     }
+
+
+def _stated(view: FieldOfView) -> dict[str, Any]:
+    return {key: value for key, value in asdict(view).items() if value is not None}
 
 
 def _write_weights(config: TrainConfig, network: nn.Module, target: Path) -> None:

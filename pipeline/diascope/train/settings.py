@@ -8,6 +8,7 @@ from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, Pos
 
 from diascope.bundles.find import ExplainWish
 from diascope.config import Settings, parse_settings, read_yaml
+from diascope.geometry import FieldOfView
 from diascope.train.recipe import (
     FoldSettings,
     LossSettings,
@@ -69,6 +70,9 @@ class BundleSettings(Settings):
 
     explain: ExplainWish | None = None
     """What a run explains without being asked, and how: `{method: hires_cam, targets: [tumour]}`."""
+
+    field_of_view: FieldOfView | None = None
+    """What an image must show for it, such as a whole head; a run turns others away."""
 
     licence: str
     """Licence of the weights."""

@@ -1,0 +1,20 @@
+"""What a training says of its bundle is what a run reads."""
+
+import json
+from pathlib import Path
+
+from diascope.bundles.find import DiascopeBlock
+from diascope.geometry import FieldOfView
+from diascope.train.export import bundle_metadata
+from diascope.train.settings import load_train_config
+
+
+def test_the_field_of_view_of_a_training_comes_to_the_run(repository: Path) -> None:
+    file = repository / "configs" / "train_brain_structures_segmentation.yaml"
+    limits = {"least_extent_mm": [110, 111, 112], "most_voxel_mm": 8}
+    config = load_train_config(file, [f"bundle.field_of_view={json.dumps(limits)}"])
+
+    written = json.loads(json.dumps(bundle_metadata(config)))["diascope"]
+
+    assert written["field_of_view"] == limits
+    assert DiascopeBlock.model_validate(written).field_of_view == FieldOfView((110.0, 111.0, 112.0), most_voxel_mm=8.0)
