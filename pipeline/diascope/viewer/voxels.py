@@ -67,14 +67,15 @@ def read_header(file: Path) -> StoredHeader:
         Problem: It cannot be read.
     """
     try:
-        header: Any = nib.load(file).header
+        image: Any = nib.load(file)
+        header = image.header
         shape = tuple(int(count) for count in header.get_data_shape()[:3])
         i, j, k = (*shape, 1, 1)[:3]
         space, _ = space_of(header, (i, j, k))
         if isinstance(space, IndexGrid) and header.get_xyzt_units()[0] == "mm":
             # Ours say so where the spacing of pixels is known and nothing else.
             space = PixelGrid((i, j, k), (float(header["pixdim"][1]), float(header["pixdim"][2])), "detector")
-        slope, intercept = header.get_slope_inter()
+        slope, intercept = image.dataobj.slope, image.dataobj.inter
     except InputError as error:
         raise Problem("bad_header", f"the header cannot be used: {error.message}", _AGAIN) from None
     except _UNREADABLE as error:
@@ -84,9 +85,9 @@ def read_header(file: Path) -> StoredHeader:
         header.get_data_dtype(),
         (i, j, k),
         int(header["intent_code"]) == 1002,
-        int(header["vox_offset"]),
-        1.0 if slope is None else float(slope),
-        0.0 if intercept is None else float(intercept),
+        image.dataobj.offset,  # nibabel empties vox_offset of the header
+        float(slope),
+        float(intercept),
     )
 
 

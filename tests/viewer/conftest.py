@@ -1,0 +1,77 @@
+"""A real server on a real socket, over an output folder that holds every kind of result."""
+
+import contextlib
+import threading
+import uuid
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from diascope.viewer.desk import Desk
+from diascope.viewer.server import started
+from diascope.viewer.settings import ViewSettings
+from tests.phantoms import Phantoms, write_out
+from tests.viewer.browser import Browser
+
+
+@dataclass(frozen=True)
+class Viewer:
+    """A server, its phantoms, and who looks at them."""
+
+    url: str
+    phantoms: Phantoms
+    desk: Desk
+
+    def browser(self, name: str = "Reader One") -> Browser:
+        """Sit down at a machine."""
+        return Browser(self.url).enter(name)
+
+    def address(self, role: str) -> str:
+        """Where the case of a role is asked for."""
+        return f"/api/case/out/{self.phantoms.reports[role].case_id}"
+
+    def case_id(self, role: str) -> str:
+        return self.phantoms.reports[role].case_id
+
+    def image_id(self, role: str) -> str:
+        return self.phantoms.reports[role].images[0].image_id
+
+
+Serve = Callable[..., Viewer]
+
+
+@pytest.fixture
+def serve(tmp_path: Path) -> Iterator[Serve]:
+    """Start servers: `serve()` over a fresh phantom OUT, `serve(blinded=True)` with other settings."""
+    with contextlib.ExitStack() as stack:
+
+        def start(phantoms: Phantoms | None = None, folders: list[Path] | None = None, **changed: Any) -> Viewer:
+            served = phantoms or write_out(tmp_path / "out")
+            values = {"port": 0, "state_dir": tmp_path / "state", "mirror": False, **changed}
+            server = stack.enter_context(started(folders or [served.folder], ViewSettings(**values)))
+            thread = threading.Thread(target=server.run, daemon=True)
+            thread.start()
+
+            def stop() -> None:
+                server.server.should_exit = True
+                thread.join()
+
+            stack.callback(stop)
+            return Viewer(server.url, served, server.desk)
+
+        yield start
+
+
+@pytest.fixture
+def viewer(serve: Serve) -> Viewer:
+    """A server with the usual settings."""
+    return serve()
+
+
+def verdict(browser: Browser, address: str, **said: Any) -> dict[str, Any]:
+    """Spell a verdict on the result that is there now."""
+    digest = browser.get(address).json["result_digest"]
+    return {"verdict": "accept", "digest": digest, "key": uuid.uuid4().hex, **said}
