@@ -19,7 +19,7 @@ from diascope.tasks.segment import segment
 from diascope.train.bundle_config import inference_config
 from diascope.train.export import LARGEST_WEIGHTS_BYTES, bundle_metadata
 from diascope.train.manifest import cases_of, read_manifest
-from diascope.train.settings import load_train_config
+from diascope.train.settings import LabelSettings, load_train_config
 from diascope.train.volumes import read_case
 from diascope.volume import Volume
 
@@ -78,9 +78,10 @@ def test_gliomas_of_held_out_patients_are_outlined_also_in_12_bits(repository: P
     bundle = find_bundle("flair_glioma_segmentation", repository / "models")
     cases = cases_of(read_manifest(repository / "data_manifests" / "lgg_flair.csv", shared_data), "calibration")[:3]
     rng = np.random.default_rng(0)
+    tumour = LabelSettings(name="tumour", colour="#d62728")
     overlaps, overlaps_12_bit = [], []
     for case in cases:
-        image, label = (one[0].numpy() for one in read_case(case, 1))
+        image, label = (one[0].numpy() for one in read_case(case, [tumour]))
         fine = (image * 13.7 + rng.uniform(-27, 27, image.shape)).clip(0, 4095).astype(np.float32)
         for data, found in ((image, overlaps), (fine, overlaps_12_bit)):
             drawn = labels_of(bundle, data, IndexGrid(data.shape)) > 0

@@ -10,6 +10,7 @@ from typing import Any
 from monai.bundle import ConfigParser
 from monai.transforms import Compose
 
+from diascope.train.answer_kinds import postprocessing
 from diascope.train.components import bundle_inferer, bundle_network, bundle_preprocessing
 from diascope.train.settings import TrainConfig
 
@@ -39,7 +40,7 @@ def inference_config(config: TrainConfig) -> dict[str, Any]:
             "transforms": [
                 {"_target_": "LoadImaged", "keys": "image", "image_only": True},
                 {"_target_": "EnsureChannelFirstd", "keys": "image"},
-                *([] if config.bundle.needs == "grid" else [_without_guessed_affine()]),
+                *([] if config.bundle.needs == "grid" else [_placed("image", "torch.eye(4, dtype=torch.float64)")]),
                 *steps,
                 {"_target_": "EnsureTyped", "keys": "image", "dtype": "$torch.float32"},
             ],
@@ -55,28 +56,9 @@ def inference_config(config: TrainConfig) -> dict[str, Any]:
         "inferer": bundle_inferer(config.inferer),
         "postprocessing": {
             "_target_": "Compose",
-            "transforms": [
-                {"_target_": "Activationsd", "keys": "pred", "softmax": True},
-                {
-                    "_target_": "Invertd",
-                    "keys": "pred",
-                    "transform": "@preprocessing",
-                    "orig_keys": "image",
-                    "nearest_interp": False,
-                    "to_tensor": True,
-                },
-                {"_target_": "AsDiscreted", "keys": "pred", "argmax": True},
-                {
-                    "_target_": "SaveImaged",
-                    "keys": "pred",
-                    "output_dir": "@output_dir",
-                    "output_ext": "@output_ext",
-                    "output_dtype": "$'uint8'",
-                    "output_postfix": "seg",
-                    "resample": False,
-                    "print_log": False,
-                },
-            ],
+            "transforms": postprocessing(
+                config, [] if config.bundle.needs == "grid" else [_placed("pred", "x.meta['original_affine']")]
+            ),
         },
         "checkpointloader": "$safetensors.torch.load_file(@bundle_root + '/models/model.safetensors')",
         # Weights may be stored as float16; load_state_dict casts them to the network's float32.
@@ -93,26 +75,18 @@ def inference_config(config: TrainConfig) -> dict[str, Any]:
     }
 
 
-def _without_guessed_affine() -> dict[str, Any]:
-    """Write the step that makes stock MONAI see a file without geometry as a run of ours does.
+def _placed(key: str, affine: str) -> dict[str, Any]:
+    """Write a step that gives an image of a file without geometry another affine.
 
     Where sform_code and qform_code are 0 nibabel makes an affine up that mirrors the first axis
     (https://nipy.org/nibabel/nifti_images.html#the-fall-back-header-affine), and Orientationd believes
-    it. Such voxels lie nowhere: their own order is kept. The way back gives the file its affine again.
+    it. Such voxels lie nowhere: stock MONAI then keeps their own order, as a run of ours does. What is
+    saved has the file's affine again.
     """
-    nowhere = "not (x.meta.get('sform_code', 1) or x.meta.get('qform_code', 1))"
-
-    def with_affine(affine: str) -> str:
-        meta = f"{{**x.meta, 'affine': {affine}}}"
-        made = f"monai.data.MetaTensor(x.as_tensor(), meta={meta}, applied_operations=x.applied_operations)"
-        return f"$lambda x: {made} if {nowhere} else x"
-
-    return {
-        "_target_": "Lambdad",
-        "keys": "image",
-        "func": with_affine("torch.eye(4, dtype=torch.float64)"),
-        "inv_func": with_affine("torch.as_tensor(x.meta['original_affine'], dtype=torch.float64)"),
-    }
+    is_nowhere = "not (x.meta.get('sform_code', 1) or x.meta.get('qform_code', 1))"
+    meta = f"{{**x.meta, 'affine': {affine}}}"
+    made = f"monai.data.MetaTensor(x.as_tensor(), meta={meta}, applied_operations=x.applied_operations)"
+    return {"_target_": "Lambdad", "keys": key, "func": f"$lambda x: {made} if {is_nowhere} else x"}
 
 
 def preprocessing_after_reading(written: Mapping[str, Any]) -> Compose:

@@ -9,21 +9,27 @@ import torch
 from torch import nn
 
 from diascope.errors import ConfigError
-from diascope.train.card import Effort, card_text
+from diascope.train.card import INTERIM, Effort, card_text
 from diascope.train.components import build_network
 from diascope.train.engine import best_weights, newest_weights
 from diascope.train.export import install_bundle, write_bundle
 from diascope.train.handlers import EpochCallback
 from diascope.train.progress import read_log
-from diascope.train.scoring import TestScore, score_bundle, write_scores
+from diascope.train.results import operating_point, test_results
 from diascope.train.settings import TrainConfig
+from diascope.train.team import Team
 from diascope.train.training import train_network
 
 log = logging.getLogger(__name__)
 
 
 def train_bundle(
-    config: TrainConfig, out: Path, callbacks: Sequence[EpochCallback] = (), *, models: Path | None = None
+    config: TrainConfig,
+    out: Path,
+    callbacks: Sequence[EpochCallback] = (),
+    *,
+    models: Path | None = None,
+    team: Team | None = None,
 ) -> Path:
     """Train a network, or finish an interrupted training, and make its bundle.
 
@@ -32,6 +38,7 @@ def train_bundle(
         out: Folder of checkpoints, log, scores and the bundle.
         callbacks: Called after each epoch with its number and its metrics.
         models: Folder into which the bundle is copied and locked; None leaves it in OUT.
+        team: The processes that train together, of which the first makes the bundle; None for this one alone.
 
     Returns:
         The bundle's folder.
@@ -39,8 +46,20 @@ def train_bundle(
     Raises:
         PipelineError: The config, a case or the output folder cannot be used.
     """
-    network = train_network(config, out, callbacks)
+    network = train_network(config, out, callbacks, team)
+    if team is not None and not team.is_first:
+        return out / config.bundle.name
     return _make(config, out, network, models, is_interim=False)
+
+
+def train_interim(
+    config: TrainConfig, out: Path, callbacks: Sequence[EpochCallback] = (), team: Team | None = None
+) -> Path:
+    """Train and make a bundle as above, but leave the test cases alone: for a fold or a trial."""
+    network = train_network(config, out, callbacks, team)
+    if team is not None and not team.is_first:
+        return out / config.bundle.name
+    return _make(config, out, network, None, is_interim=True)
 
 
 def export_bundle(config: TrainConfig, out: Path, *, models: Path | None = None, is_interim: bool = True) -> Path:
@@ -68,12 +87,12 @@ def _make(config: TrainConfig, out: Path, network: nn.Module, models: Path | Non
     folder = out / config.bundle.name
     effort = _effort(config, out, network)
     last = _last_validation(out)
-    write_bundle(config, network, folder, card_text(config, (), effort, last))
-    scores: tuple[TestScore, ...] = ()
+    write_bundle(config, network, folder, card_text(config, INTERIM, effort, last))
+    chosen = operating_point(config, folder)
+    write_bundle(config, network, folder, card_text(config, INTERIM, effort, last), chosen)
     if not is_interim:
-        scores = score_bundle(config, folder)
-        write_scores(scores, out)
-    write_bundle(config, network, folder, card_text(config, scores, effort, last))
+        results = test_results(config, folder, out)
+        write_bundle(config, network, folder, card_text(config, results, effort, last), chosen)
     return install_bundle(folder, models) if models else folder
 
 
@@ -91,4 +110,6 @@ def _effort(config: TrainConfig, out: Path, network: nn.Module) -> Effort:
 
 
 def _last_validation(out: Path) -> dict[str, float]:
-    return next((line for line in reversed(read_log(out / "log.jsonl")) if "dice" in line), {})
+    told = {"epoch", "loss", "learning_rate", "seconds", "steps"}
+    lines = ({name: value for name, value in line.items() if name not in told} for line in read_log(out / "log.jsonl"))
+    return next((line for line in reversed(list(lines)) if line), {})

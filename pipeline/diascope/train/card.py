@@ -12,6 +12,8 @@ from diascope.train.settings import SynthesisSettings, TrainConfig
 # The worst cases are shown: a mean hides them.
 WORST_SHOWN = 3
 
+INTERIM = "Not measured yet: this is an interim version, and the test cases were not used."
+
 
 @dataclass(frozen=True, slots=True)
 class Effort:
@@ -30,12 +32,12 @@ class Effort:
     parameters: int
 
 
-def card_text(config: TrainConfig, scores: Sequence[TestScore], effort: Effort, validation: Mapping[str, float]) -> str:
+def card_text(config: TrainConfig, results: str, effort: Effort, validation: Mapping[str, float]) -> str:
     """Write the card in markdown.
 
     Args:
         config: The training.
-        scores: Test scores; empty while the test cases were not used.
+        results: What came out on the test cases, in words; see `results`.
         effort: What it cost.
         validation: Last values of the log, by metric name.
     """
@@ -74,11 +76,11 @@ def card_text(config: TrainConfig, scores: Sequence[TestScore], effort: Effort, 
 {effort.steps} steps, batches of {config.batch_size}, {effort.minutes:.0f} minutes by the clock on {effort.device}.
 {config.network.name} with {effort.parameters / 1e6:.2f} million weights, {config.precision} arithmetic, seed
 {config.seed}. The last weights are shipped: no epoch was chosen by looking at results. On the images that
-watched the training (not the test cases) Dice at the end was {_validation_text(validation)}.{note}
+watched the training (not the test cases) the measures at the end were: {_validation_text(validation)}.{note}
 
 ## Results on cases kept out of the training
 
-{_results_text(config, scores)}
+{results}
 
 ## Licence
 
@@ -90,17 +92,13 @@ watched the training (not the test cases) Dice at the end was {_validation_text(
 """
 
 
-def _validation_text(validation: Mapping[str, float]) -> str:
-    by_label = {key[5:]: value for key, value in validation.items() if key.startswith("dice_")}
-    if "dice" not in validation:
-        return "not measured"
-    parts = ", ".join(f"{name} {value:.3f}" for name, value in by_label.items())
-    return f"{validation['dice']:.3f} ({parts})"
+def labels_text(config: TrainConfig, scores: Sequence[TestScore]) -> str:
+    """Say how well label maps agree with the truth, overall and by label.
 
-
-def _results_text(config: TrainConfig, scores: Sequence[TestScore]) -> str:
-    if not scores:
-        return "Not measured yet: this is an interim version, and the test cases were not used."
+    Args:
+        config: The training.
+        scores: Of the test cases.
+    """
     is_synthetic = isinstance(config.source, SynthesisSettings)
     patients = len({score.patient for score in scores})
     found = summarise(scores)
@@ -130,6 +128,11 @@ def _results_text(config: TrainConfig, scores: Sequence[TestScore]) -> str:
     worst = sorted((score for score in scores if not np.isnan(score.dice)), key=lambda score: score.dice)[:WORST_SHOWN]
     lines += ["", "The worst: " + "; ".join(_worst_text(score) for score in worst) + "."]
     return "\n".join(lines)
+
+
+def _validation_text(validation: Mapping[str, float]) -> str:
+    parts = [f"{name.replace('_', ' ')} {value:.3f}" for name, value in validation.items()]
+    return ", ".join(parts) or "not measured"
 
 
 def _cell(estimate: Estimate, scores: Sequence[TestScore], label: str, condition: str) -> str:

@@ -3,6 +3,7 @@
 import importlib.metadata
 import json
 import shutil
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from torch import nn
 from diascope.bundles.lock import write_lock
 from diascope.errors import ConfigError
 from diascope.geometry import FieldOfView
+from diascope.train.answer_kinds import output_description, task_of
 from diascope.train.bundle_config import inference_config
 from diascope.train.settings import TrainConfig
 
@@ -24,7 +26,9 @@ LARGEST_WEIGHTS_BYTES = 16_000_000
 _SCHEMA = "https://github.com/Project-MONAI/MONAI-extra-test-data/releases/download/0.8.1/meta_schema_20240725.json"
 
 
-def write_bundle(config: TrainConfig, network: nn.Module, folder: Path, card: str) -> None:
+def write_bundle(
+    config: TrainConfig, network: nn.Module, folder: Path, card: str, chosen: Mapping[str, Any] | None = None
+) -> None:
     """Write metadata, inference config, weights, card and licence.
 
     Args:
@@ -32,6 +36,7 @@ def write_bundle(config: TrainConfig, network: nn.Module, folder: Path, card: st
         network: The trained network.
         folder: The bundle to be; files of an older version are replaced.
         card: The model card in markdown.
+        chosen: Further keys of the `diascope` block, chosen after the training.
 
     Raises:
         ConfigError: The weights are too large for a built-in bundle.
@@ -40,7 +45,9 @@ def write_bundle(config: TrainConfig, network: nn.Module, folder: Path, card: st
         (folder / part).mkdir(parents=True, exist_ok=True)
     _write_weights(config, network, folder / "models" / "model.safetensors")
     _write_json(folder / "configs" / "inference.json", inference_config(config))
-    _write_json(folder / "configs" / "metadata.json", bundle_metadata(config))
+    metadata = bundle_metadata(config)
+    metadata["diascope"] |= dict(chosen or {})
+    _write_json(folder / "configs" / "metadata.json", metadata)
     shared = config.model_dump(mode="json", exclude_defaults=True)
     shared |= {"manifest": f"../data_manifests/{config.manifest.name}", "data_root": "../../shared/data"}
     text = yaml.safe_dump(shared, sort_keys=False, allow_unicode=True, width=120)
@@ -117,20 +124,17 @@ def bundle_metadata(config: TrainConfig) -> dict[str, Any]:
             },
             "outputs": {
                 "pred": {
-                    "type": "image",
-                    "format": "segmentation",
-                    "num_channels": len(channels),
+                    **output_description(config, channels),
                     "spatial_shape": list(window),
                     "dtype": "float32",
                     "value_range": [],
                     "is_patch_data": True,
-                    "channel_def": channels,
                 }
             },
         },
         "diascope": {
             "format": 1,
-            "task": "segment",
+            "task": task_of(config),
             "needs": bundle.needs,
             "labels": names,
             "colours": {label.name: label.colour for label in bundle.labels},

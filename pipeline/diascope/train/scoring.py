@@ -22,10 +22,12 @@ from diascope.evaluation.segmentation import dice
 from diascope.findings import ImageFacts
 from diascope.geometry import Grid, Space
 from diascope.imaging.resample import GridOfLogits
+from diascope.io.splits import Split
 from diascope.tasks.inference import run_network
 from diascope.tasks.segment import segment
+from diascope.train.folds import training_cases
 from diascope.train.label_maps import read_label_map, read_tissue_table
-from diascope.train.manifest import ManifestCase, cases_of, check_digests, read_manifest
+from diascope.train.manifest import ManifestCase, cases_of, check_digests
 from diascope.train.settings import SynthesisSettings, TrainConfig
 from diascope.train.sources import contrast_images
 from diascope.train.volumes import read_case, read_image
@@ -35,8 +37,6 @@ log = logging.getLogger(__name__)
 
 # Seed of the bootstrap: the same table gives the same interval.
 BOOTSTRAP_SEED = 1
-
-_SCORES = "test_scores.csv"
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,12 +73,13 @@ class _TestImage:
     truth: NDArray[np.uint8]
 
 
-def score_bundle(config: TrainConfig, folder: Path) -> tuple[TestScore, ...]:
+def score_bundle(config: TrainConfig, folder: Path, split: Split = "test") -> tuple[TestScore, ...]:
     """Run a bundle on every test case of its manifest.
 
     Args:
         config: The training that made it.
         folder: The bundle.
+        split: Other cases than those of the test: the held-out fold of a cross-validation.
 
     Raises:
         InputError: A test file is not the one the manifest names.
@@ -86,7 +87,7 @@ def score_bundle(config: TrainConfig, folder: Path) -> tuple[TestScore, ...]:
     plain = read_bundle(folder)
     digest = whole_digest(digest_bundle(folder))
     bundle = BundleInfo(plain.name, plain.folder, plain.version, plain.description, plain.block, digest)
-    cases = cases_of(read_manifest(config.manifest, config.data_root), "test")
+    cases = cases_of(training_cases(config), split)
     check_digests(cases)
     scores: list[TestScore] = []
     for image in _test_images(config, cases):
@@ -114,12 +115,27 @@ def summarise(scores: Sequence[TestScore]) -> dict[tuple[str, str], Estimate]:
     return found
 
 
-def write_scores(scores: Sequence[TestScore], folder: Path) -> None:
+def write_scores(scores: Sequence[TestScore], folder: Path, name: str = "test_scores.csv") -> None:
     """Write the table of scores beside the checkpoints."""
-    with (folder / _SCORES).open("w", newline="", encoding="utf-8") as stream:
+    with (folder / name).open("w", newline="", encoding="utf-8") as stream:
         writer = csv.DictWriter(stream, [field.name for field in fields(TestScore)], lineterminator="\n")
         writer.writeheader()
         writer.writerows(asdict(score) for score in scores)
+
+
+def read_scores(source: Path) -> tuple[TestScore, ...]:
+    """Read a table of scores again."""
+    with source.open(newline="", encoding="utf-8") as stream:
+        return tuple(
+            TestScore(
+                **{name: row[name] for name in ("case", "patient", "condition", "label")},
+                dice=float(row["dice"]),
+                truth_voxels=int(row["truth_voxels"]),
+                drawn_voxels=int(row["drawn_voxels"]),
+                seconds=float(row["seconds"]),
+            )
+            for row in csv.DictReader(stream)
+        )
 
 
 def _test_images(config: TrainConfig, cases: Sequence[ManifestCase]) -> Iterator[_TestImage]:

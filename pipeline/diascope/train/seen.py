@@ -35,4 +35,4 @@ class Seen:
             for one in engine.state.output:
                 self.outputs.append(one[CommonKeys.PRED].detach().float().cpu())
                 self.labels.append(one[CommonKeys.LABEL].cpu())
-            self.cases.extend(engine.state.batch["case"])
+            self.cases.extend(str(one["case"]) for one in engine.state.batch)

@@ -43,6 +43,9 @@ class ClassSettings(Settings):
     thin_fraction: Fraction = 0.25
     """Fraction of training slices whose neighbours are drawn towards them, as in scans with thin slices."""
 
+    groups: tuple[str, ...] = ()
+    """Columns of the manifest by which the card splits its figures."""
+
 
 class BoxSettings(Settings):
     """Slices and the boxes around the connected parts of their masks."""
@@ -62,6 +65,9 @@ class BoxSettings(Settings):
     false_positives_per_scan: Annotated[float, Field(gt=0)] = 0.25
     """At this rate on the calibration split the lowest score of a finding is set."""
 
+    groups: tuple[str, ...] = ()
+    """Columns of the manifest by which the card splits its figures."""
+
 
 def class_of(case: ManifestCase, settings: ClassSettings) -> int | None:
     """Give the class of a case by its column of the manifest; None where it has none of those asked for.
@@ -75,3 +81,16 @@ def class_of(case: ManifestCase, settings: ClassSettings) -> int | None:
             f"the manifest has no column {column}", hint=f"it has: {', '.join(sorted(case.groups)) or 'no others'}"
         )
     return settings.classes.get(case.groups[column])
+
+
+class ReconstructionSettings(Settings):
+    """Volumes of which blocks are hidden, to be filled in: pre-training without labels."""
+
+    kind: Literal["masked_reconstruction"]
+    """Tells the kinds of data source apart."""
+
+    hidden_fraction: Annotated[float, Field(gt=0, lt=1)] = 0.6
+    """Fraction of the blocks that is hidden."""
+
+    block_voxels: PositiveInt = 8
+    """Edge of a block, on the network's grid."""
