@@ -19,7 +19,7 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed-$(TORCH)
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test lint test-real torture bench wheel clean
+.PHONY: help install web demo test lint test-real torture bench wheel clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1|/' | awk -F'|' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -27,7 +27,12 @@ help: ## list the targets
 
 install: $(INSTALLED) ## make .venv with the pinned dependencies (the other targets do it by themselves)
 
+web: $(INSTALLED) ## fetch NiiVue, which draws the images of `diascope view`
+	$(BIN)/python hatch_build.py
+
+# Without NiiVue the page shows slices that the server cuts: no reason to stop on a machine without a network.
 demo: $(INSTALLED) ## make a small cohort on the spot, run it, and leave the results in demo-out
+	@$(BIN)/python hatch_build.py || echo "going on without NiiVue"
 	$(BIN)/diascope demo -o $(OUT)
 
 test: lint ## everything that must hold on any machine: style, types, floors, tests
@@ -41,6 +46,7 @@ lint: $(INSTALLED) ## ruff, mypy --strict, import-linter
 
 # pytest ends with 5 when a tier holds no test; anything else but 0 is a failure.
 test-real: $(INSTALLED) ## real servers, a browser, the image's install steps (.ci/run installs what they need)
+	@$(BIN)/python hatch_build.py || echo "going on without NiiVue"
 	$(BIN)/python -m pytest -m "real and not gpu" || [ $$? -eq 5 ]
 
 torture: $(INSTALLED) ## mutants, kills and load

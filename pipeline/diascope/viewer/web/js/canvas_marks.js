@@ -61,7 +61,9 @@ function drawLetters(context, tile, scene, unit) {
   const size = Math.min(15, Math.max(12, tile.cell.height / 22)) * unit;
   inkText(context, letters.left, x + gap, y + height / 2, { size, align: "left" });
   inkText(context, letters.right, x + width - gap, y + height / 2, { size, align: "right" });
-  inkText(context, letters.top, x + width / 2, y + gap + size / 2, { size, align: "center" });
+  // In a narrow cell the letter stands below the caption, not in it.
+  const top = scene.caption(tile).length * 6.6 * unit > width / 2 - size ? y + gap + 1.7 * size : y + gap + size / 2;
+  inkText(context, letters.top, x + width / 2, top, { size, align: "center" });
   inkText(context, letters.bottom, x + width / 2, y + height - gap - size / 2, { size, align: "center" });
 }
 

@@ -86,14 +86,12 @@ function statusOf(view) {
   const mm = picture.cursorMm();
   const value = picture.value();
   const window = picture.grey?.limits;
-  const convention = image?.space === "grid" ? "radiological: patient's right on the left" : image ? "no patient frame: sides unknown" : "";
+  const convention = image?.space === "grid" ? "Radiological: right is left" : image ? "No patient frame: sides unknown" : "";
   return [
-    el("span", { class: "status-image" }, image ? imageText(image) : ""),
-    el("span", {}, bundles),
     el("span", { class: "place" }, mm ? `x ${mm[0].toFixed(1)}  y ${mm[1].toFixed(1)}  z ${mm[2].toFixed(1)} mm` : image?.shape_ijk ? `voxel ${picture.view.cursor.join(", ")}` : ""),
     el("span", { class: "value" }, value === null ? "" : `value ${Number(value.toPrecision(5))}`),
-    el("span", {}, window && !picture.isPreview ? `window ${short(window[0])} to ${short(window[1])} (${picture.grey.name})` : picture.isPreview ? "preview, full resolution follows" : ""),
-    el("span", { class: "spacer" }),
+    el("span", { class: "fixed" }, window && !picture.isPreview ? `window ${short(window[0])} to ${short(window[1])} (${picture.grey.name})` : picture.isPreview ? "preview, full resolution follows" : ""),
+    el("span", { class: "about", title: [image ? imageText(image) : "", bundles].join("\n") }, [image ? imageText(image) : "", bundles].filter(Boolean).join("   |   ")),
     picture.note ? el("span", { class: "note" }, picture.note) : null,
     el("span", { class: "convention" }, convention),
   ];

@@ -248,8 +248,8 @@ export class CaseView {
   #scene() {
     const { overlays, caseData, imageId } = this;
     if (!caseData) return { labelMaps: [], boxes: [], lines: [], brush: null };
-    const isIn3d = this.picture.view.has3d && !overlays.isOutline;
-    const maps = isIn3d && !this.editing.isOpen ? [] : overlays.labelMaps(caseData, imageId, (url) => overlays.maps.get(url) || null);
+    // With the 3-D view on, the graphics card has the label maps and draws them in the planes too.
+    const maps = overlays.labelMaps(caseData, imageId, (url) => overlays.maps.get(url) || null, { withSegmentation: !this.picture.view.has3d });
     return {
       labelMaps: this.editing.withDraft(maps),
       boxes: overlays.boxes(this.findings, this.draft, this.selectedId),

@@ -13,8 +13,8 @@ const GAP = 0.004;
 export function cellsOf({ focus, isSingle, has3d }) {
   if (isSingle) return [{ plane: focus, x: 0, y: 0, width: 1, height: 1 }];
   const side = PLANES.filter((plane) => plane !== focus);
-  if (has3d) side.push("3d");
-  const width = has3d ? 0.58 : 0.62;
+  if (has3d) return quarters([focus, ...side, "3d"]);
+  const width = 0.62;
   const height = 1 / side.length;
   return [
     { plane: focus, x: 0, y: 0, width: width - GAP, height: 1 },
@@ -26,6 +26,11 @@ export function cellsOf({ focus, isSingle, has3d }) {
       height: height - (at ? GAP : 0),
     })),
   ];
+}
+
+function quarters(planes) {
+  const size = (1 - GAP) / 2;
+  return planes.map((plane, at) => ({ plane, x: (at % 2) * (size + GAP), y: Math.floor(at / 2) * (size + GAP), width: size, height: size }));
 }
 
 /** Take cells to pixels of a canvas. */

@@ -17,6 +17,9 @@ const IN_PLANE = [[0, 1], [0, 2], [1, 2]];
 /** NiiVue draws an overlay transparent below `cal_min`, with colours counted from zero. */
 const TRANSPARENT_BELOW_MIN = 2;
 
+/** Of the view in 3-D: NiiVue leaves room to turn a long body, which a quarter of the stage has not got. */
+const VOLUME_SCALE = 1.5;
+
 /** Load the library, once. @returns {Promise<any>} */
 export async function loadNiivue() {
   if (!globalThis.niivue) {
@@ -145,6 +148,7 @@ export class NiivueStage {
 
   setCells(cells) {
     this.cells = cells;
+    this.nv.scene.volScaleMultiplier = VOLUME_SCALE;
     this.nv.setCustomLayout(cells.map((cell) => ({
       sliceType: SLICE_TYPES[cell.plane],
       position: [cell.x, cell.y, cell.width, cell.height],

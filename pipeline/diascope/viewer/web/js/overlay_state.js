@@ -51,14 +51,16 @@ export class OverlayState {
   }
 
   /** Label maps as the planes draw them. @param {(url: string) => any} volumeOf what was read, or null */
-  labelMaps(caseData, imageId, volumeOf) {
+  labelMaps(caseData, imageId, volumeOf, { withSegmentation }) {
     if (this.isHidden) return [];
     const shown = [];
-    if (this.show.seg) {
+    // Areas would hide the heatmap below them.
+    const isOutline = this.isOutline || (this.show.heat && Boolean(this.chosenHeat(caseData, imageId)?.isDrawable));
+    if (this.show.seg && withSegmentation) {
       for (const map of onImage(caseData.segmentations, imageId)) {
         const nifti = volumeOf(map.url);
         const alpha = (label) => this.#alpha(map, label);
-        if (nifti) shown.push(drawn(map.url, nifti, colourTable(map.labels, alpha), { isFilled: !this.isOutline, isOutlined: this.isOutline }));
+        if (nifti) shown.push(drawn(map.url, nifti, colourTable(map.labels, alpha), { isFilled: !isOutline, isOutlined: isOutline }));
       }
     }
     if (this.show.truth) {
@@ -104,7 +106,7 @@ export class OverlayState {
     const wanted = [];
     if (has3d && this.show.seg) {
       for (const map of onImage(caseData.segmentations, imageId).filter((one) => one.url)) {
-        const colours = lutOf(map.labels, (label) => this.#alpha(map, label) / Math.max(this.opacity.seg, 0.01));
+        const colours = lutOf(map.labels, (label) => this.#alpha(map, label));
         wanted.push({ key: `3d:${map.url}`, nifti: await volumes.get(map.url), colours, opacity: 1 });
       }
     }
