@@ -55,6 +55,32 @@ def test_the_input_is_the_one_that_stock_monai_makes_from_the_file(tmp_path: Pat
     assert (prepared.data == stock.numpy()).all()
 
 
+@pytest.mark.filterwarnings("ignore:NvImgCodecPydicomReader")
+def test_channels_are_those_that_stock_monai_makes_of_a_list_of_files(tmp_path: Path) -> None:
+    first = asymmetric_head().volume
+    other = replace(first, data=(first.data[::-1] * 2).copy())
+    files = [tmp_path / "t1.nii.gz", tmp_path / "flair.nii.gz"]
+    for file, volume in zip(files, (first, other), strict=True):
+        write_volume(file, volume)
+    bundle = find_bundle(write_tiny_bundle(tmp_path / "models", spacing_mm=(5.0, 5.0, 5.0)).name, tmp_path / "models")
+    as_stored = Grid(first.space.shape, np.asarray(nib.load(files[0]).affine, np.float64))
+
+    prepared = prepare_input(bundle, replace(first, space=as_stored), replace(other, space=as_stored))
+
+    stock = Compose(
+        [
+            LoadImaged("image", reader="NibabelReader"),
+            EnsureChannelFirstd("image"),
+            Orientationd("image", axcodes="RAS", labels=None),
+            Spacingd("image", pixdim=(5.0, 5.0, 5.0), mode="bilinear"),
+        ]
+    )({"image": [str(file) for file in files]})["image"]
+    assert prepared.data.shape == tuple(stock.shape)
+    assert prepared.data.shape[0] == 2
+    assert prepared.affine == pytest.approx(stock.affine.numpy(), abs=1e-9)
+    assert (prepared.data == stock.numpy()).all()
+
+
 def test_an_image_without_a_frame_keeps_its_voxel_order_and_gets_no_millimetres(tmp_path: Path) -> None:
     folder = write_tiny_bundle(tmp_path, needs="index")
     data = np.arange(5 * 7 * 11, dtype=np.int16).reshape(5, 7, 11)

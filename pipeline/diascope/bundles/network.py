@@ -8,7 +8,7 @@ bundle's files were found to be the locked ones: a MONAI config is a program. It
 import functools
 import json
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,6 +30,16 @@ from diascope.volume import Volume
 
 INFERENCE = Path("configs") / "inference.json"
 WEIGHTS = Path("models") / "model.safetensors"
+
+# The classes of ours that a bundle's config may name, beside MONAI's.
+OURS = frozenset(
+    {
+        "diascope.bundles.detector.SliceDetector",
+        "diascope.bundles.slices.EachSlice",
+        "diascope.bundles.slices.SliceClassifier",
+        "diascope.bundles.vision_transformer.ClassifyingViT",
+    }
+)
 
 Inferer = Callable[[torch.Tensor, Callable[[torch.Tensor], torch.Tensor]], torch.Tensor]
 Preprocessing = Callable[[dict[str, Any]], dict[str, Any]]
@@ -64,19 +74,20 @@ class NetworkInput:
     affine: NDArray[np.float64]
 
 
-def prepare_input(bundle: BundleInfo, volume: Volume) -> NetworkInput:
-    """Run a bundle's own preprocessing on an image.
+def prepare_input(bundle: BundleInfo, volume: Volume, *others: Volume) -> NetworkInput:
+    """Run a bundle's own preprocessing on an image, or on several that are its channels.
 
     Args:
         bundle: A verified bundle.
         volume: The image; a sheared one must have been straightened.
+        others: Further channels, on the grid of the first.
 
     Raises:
         BundleError: A step of the bundle failed on it.
     """
     steps = _preprocessing(bundle.folder, bundle.sha256)
     try:
-        prepared = steps({"image": _as_loaded(volume)})["image"]
+        prepared = steps({"image": _as_loaded(volume, others)})["image"]
     except PipelineError:
         raise
     except Exception as error:
@@ -122,10 +133,27 @@ def _preprocessing(folder: Path, sha256: str) -> Preprocessing:
 def _parser(folder: Path, device: str) -> ConfigParser:
     config = json.loads((folder / INFERENCE).read_text(encoding="utf-8"))
     config.update(bundle_root=str(folder), device=f"$torch.device('{device}')")
+    _check_names(config, folder.name)
     config["preprocessing"]["transforms"] = list(_without_loader(config["preprocessing"]["transforms"]))
     parser = ConfigParser(config)
     parser.parse()
     return parser
+
+
+def _check_names(part: object, bundle: str) -> None:
+    """Refuse a config that names something of ours which is no part of a network."""
+    if isinstance(part, dict):
+        name = str(part.get("_target_", ""))
+        if name.startswith("diascope.") and name not in OURS:
+            raise BundleError(
+                f"bundle {bundle} names {name}, which no bundle may",
+                hint=f"of diascope a bundle may name {', '.join(sorted(OURS))}",
+            )
+        for value in part.values():
+            _check_names(value, bundle)
+    elif isinstance(part, list):
+        for value in part:
+            _check_names(value, bundle)
 
 
 def _without_loader(transforms: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
@@ -136,19 +164,22 @@ def _without_loader(transforms: list[dict[str, Any]]) -> Iterator[dict[str, Any]
             yield {"_target_": "EnsureChannelFirstd", "keys": step["keys"]}
 
 
-def _as_loaded(volume: Volume) -> MetaTensor:
-    """Give the image the keys that MONAI's LoadImage gives it, so that every transform knows its way."""
+def _as_loaded(volume: Volume, others: Sequence[Volume]) -> MetaTensor:
+    """Give the image the keys that MONAI's LoadImage gives it, so that every transform knows its way.
+
+    LoadImage stacks a list of files along a first axis, and says so.
+    """
     affine = torch.from_numpy(np.array(affine_of(volume.space), dtype=np.float64))
     meta = {
         MetaKeys.AFFINE: affine,
         MetaKeys.ORIGINAL_AFFINE: affine.clone(),
         MetaKeys.SPATIAL_SHAPE: np.array(volume.data.shape),
-        MetaKeys.ORIGINAL_CHANNEL_DIM: float("nan"),
+        MetaKeys.ORIGINAL_CHANNEL_DIM: 0 if others else float("nan"),
         MetaKeys.SPACE: SpaceKeys.RAS,
         "filename_or_obj": volume.image_id,
     }
-    data = torch.from_numpy(np.ascontiguousarray(volume.data, dtype=np.float32))
-    return MetaTensor(data, meta=meta)
+    channels = [torch.from_numpy(np.ascontiguousarray(one.data, dtype=np.float32)) for one in (volume, *others)]
+    return MetaTensor(torch.stack(channels) if others else channels[0], meta=meta)
 
 
 @contextmanager

@@ -104,7 +104,11 @@ def _lines_of(study: StudyPlan, expected: Estimate, place: str) -> list[str]:
     cost = [*time, size_text(study.disk_bytes)] if study.chosen else []
     lines = ["  ".join([place or study.case_id, _outcome(study), *cost]), f"  {study.case_id}"]
     for choice in study.choices:
-        lines += [f"  {choice.bundle}: {_image_line(series)}" for series in choice.chosen]
+        channels = [f" {name}" for name in choice.channels] or [""] * len(choice.chosen)
+        lines += [
+            f"  {choice.bundle}{channel}: {_image_line(series)}"
+            for channel, series in zip(channels, choice.chosen, strict=True)
+        ]
         if not choice.chosen:
             lines.append(f"  {choice.bundle}: nothing to do")
         lines += [f"    not {_image_line(known[image_id])}\n      {reason}" for image_id, reason in choice.why_not]

@@ -34,12 +34,22 @@ class Choice:
         why_not: (image_id, reason) of each other image, in the order of the study.
         field_of_view: What its images must show; an image whose geometry is known only
             when it is read is asked then.
+        channels: Names of the channels that the chosen images are together, in order;
+            empty where each is an input of its own.
     """
 
     bundle: str
     chosen: tuple[Series, ...]
     why_not: tuple[tuple[str, str], ...]
     field_of_view: FieldOfView = ANY_FIELD
+    channels: tuple[str, ...] = ()
+
+    @property
+    def groups(self) -> tuple[tuple[Series, ...], ...]:
+        """The images of each input of the network."""
+        if self.channels:
+            return (self.chosen,) if self.chosen else ()
+        return tuple((series,) for series in self.chosen)
 
     @property
     def chosen_ids(self) -> tuple[str, ...]:

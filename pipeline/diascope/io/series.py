@@ -8,6 +8,9 @@ from typing import Literal
 from diascope.findings import Failure, ImageFacts
 from diascope.geometry import Space
 
+FRAME = "frame_of_reference"
+"""Where `Series.selection` names the frame that an image lies in."""
+
 FileFate = Literal["used", "not_selected", "not_an_image", "skipped", "refused", "failed"]
 
 

@@ -93,7 +93,7 @@ def workloads(plan: Plan) -> dict[str, dict[str, int]]:
     recipes = {bundle.name: read_recipe(bundle.folder) for bundle in plan.bundles}
     return {
         study.case_id: {
-            choice.bundle: sum(_workload(recipes[choice.bundle], series).voxels for series in choice.chosen)
+            choice.bundle: sum(_workload(recipes[choice.bundle], group[0]).voxels for group in choice.groups)
             for choice in study.choices
             if choice.chosen
         }

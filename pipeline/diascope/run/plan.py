@@ -8,10 +8,11 @@ from math import prod
 from diascope.bundles.find import BundleInfo
 from diascope.errors import OutputError
 from diascope.geometry import FieldOfView
+from diascope.io.channels import choose_channels
 from diascope.io.outfolder import OutFolder
 from diascope.io.selection import Choice, choose
 from diascope.io.series import Catalogue, RefusedImage, Series
-from diascope.run.settings import RunConfig
+from diascope.run.settings import BundleUse, RunConfig
 
 # A 16-bit image packs to about 0.7 of its size, the label map beside it to a few
 # hundredths (measured on the scans of the tests); previews and reports add little.
@@ -117,13 +118,12 @@ def check_disk(plan: Plan, out: OutFolder) -> None:
 
 
 def _choices(series: Sequence[Series], bundles: Sequence[BundleInfo], config: RunConfig) -> tuple[Choice, ...]:
-    return tuple(
-        choose(
-            bundle.name,
-            bundle.block.needs,
-            use.select,
-            series,
-            field_of_view=FieldOfView() if use.any_field_of_view else bundle.block.field_of_view,
-        )
-        for bundle, use in zip(bundles, config.bundles, strict=True)
-    )
+    return tuple(_choice(series, bundle, use) for bundle, use in zip(bundles, config.bundles, strict=True))
+
+
+def _choice(series: Sequence[Series], bundle: BundleInfo, use: BundleUse) -> Choice:
+    name, needs = bundle.name, bundle.block.needs
+    field_of_view = FieldOfView() if use.any_field_of_view else bundle.block.field_of_view
+    if use.channels:
+        return choose_channels(name, needs, use.channels, series, field_of_view=field_of_view)
+    return choose(name, needs, use.select, series, field_of_view=field_of_view)

@@ -2,9 +2,9 @@
 
 import re
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from diascope.config import Settings, settings_hash
 from diascope.explain.settings import CheckSettings, ExplainSettings
@@ -25,6 +25,10 @@ class BundleUse(Settings):
     select: SelectRule = SelectRule()
     """Which images of a study it wants."""
 
+    channels: dict[str, SelectRule] = Field(default_factory=dict)
+    """For a network with several channels, which image each of them wants, in the order of the channels. They are
+    brought onto the grid of the first by their affines; images of different frames of reference are not combined."""
+
     ensemble: tuple[str, ...] = ()
     """Other bundles that are asked with it and averaged: same labels, same steps before the network."""
 
@@ -33,6 +37,16 @@ class BundleUse(Settings):
 
     any_field_of_view: bool = False
     """Give it images too that show less or more than it was made for; their cases are called doubtful."""
+
+    @model_validator(mode="after")
+    def _check_channels(self) -> Self:
+        if self.channels and "select" in self.model_fields_set:
+            raise ValueError("channels takes the place of select: give one of them")
+        if len(self.channels) == 1:
+            raise ValueError("channels needs two or more; for one image there is select")
+        if several := [name for name, rule in self.channels.items() if rule.select == "all"]:
+            raise ValueError(f"channels.{several[0]}: a channel is one image, not all")
+        return self
 
 
 class IdentitySettings(Settings):

@@ -15,7 +15,7 @@ from diascope.io.dicom.pixels import Pick, has_decoder
 from diascope.io.dicom.splitting import Slice, Stack
 from diascope.io.facts import plane_of
 from diascope.io.reader import IngestSettings
-from diascope.io.series import Series
+from diascope.io.series import FRAME, Series
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +55,8 @@ def image_of(stack: Stack, case_id: str, image_id: str, settings: IngestSettings
     selection = dict(first.header.common.selection)
     if is_scout:
         selection["is_localizer"] = "yes"
+    if first.header.frame_of_reference:
+        selection[FRAME] = first.header.frame_of_reference
     return Series(
         case_id=case_id,
         image_id=image_id,
