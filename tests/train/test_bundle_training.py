@@ -233,7 +233,8 @@ def test_the_command_line_trains_and_names_the_bundle(tmp_path: Path) -> None:
     app = typer.Typer()
     app.command()(train)
 
-    result = CliRunner().invoke(app, [str(yaml), "-o", str(tmp_path / "out"), "--set", "epochs=1"])
+    changes = ["--set", "epochs=1", "--set", "tracking.enabled=false"]
+    result = CliRunner().invoke(app, [str(yaml), "-o", str(tmp_path / "out"), *changes])
 
     assert result.exit_code == 0, result.output
     assert "ball_segmentation" in result.stdout

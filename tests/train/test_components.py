@@ -80,7 +80,7 @@ def test_networks_need_no_torchvision() -> None:
         "import sys; sys.modules['torchvision'] = None\n"
         "from diascope.train.components import build_network\n"
         "from diascope.train.settings import Component\n"
-        f"for name, args in { ({**CLASSIFIERS, 'UNETR': {**SEGMENTERS['UNETR'], 'in_channels': 1, 'out_channels': 3}})!r}.items():\n"
+        f"for name, args in {networks!r}.items():\n"
         "    build_network(Component(name=name, args={'spatial_dims': 2, **args}))\n"
         "print('built')"
     )

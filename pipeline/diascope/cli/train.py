@@ -21,16 +21,36 @@ def train(
         typer.Option("--export-only", help="Make a bundle of the newest checkpoint; the test cases stay untouched."),
     ] = False,
 ) -> None:
-    """Train a network and make its bundle; the same command goes on after an interruption."""
-    from diascope.train.bundle_training import export_bundle, train_bundle
-    from diascope.train.settings import load_train_config
+    """Train a network and make its bundle; the same command goes on after an interruption.
 
-    told = load_train_config(find_config(config), settings or ())
-    typer.echo(f"device: {told.device}, precision: {told.precision}", err=True)
+    With `folds` in the config each fold in turn, with `search` a search for better settings. On several cards:
+    torchrun --nproc-per-node 4 -m diascope train CONFIG -o OUT
+    """
+    from diascope.run.tracking import open_tracker
+    from diascope.run.training_tracking import tracking_wishes, train_tracked
+    from diascope.train.bundle_training import export_bundle
+    from diascope.train.settings import load_train_config
+    from diascope.train.team import joined_team
+
+    source = find_config(config)
+    told = load_train_config(source, settings or ())
     if export_only:
         typer.echo(f"bundle: {export_bundle(told, out, models=models)}")
-    else:
-        typer.echo(f"bundle: {train_bundle(told, out, [_tell], models=models)}")
+        return
+    wishes = tracking_wishes(source, settings or ())
+    with joined_team(told.device) as team:
+        if team.is_first:
+            processes = f", {team.size} processes" if team.size > 1 else ""
+            typer.echo(f"device: {told.device}, precision: {told.precision}{processes}", err=True)
+            out.mkdir(parents=True, exist_ok=True)
+        tracker = open_tracker(out, wishes, _say) if team.is_first else None
+        made = train_tracked(told, out, tracker, [_tell], models=models, team=team)
+        if team.is_first:
+            typer.echo(f"{'bundle' if made.is_dir() else 'result'}: {made}")
+
+
+def _say(text: str) -> None:
+    typer.echo(text, err=True)
 
 
 def _tell(epoch: int, metrics: Mapping[str, float]) -> None:

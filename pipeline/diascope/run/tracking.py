@@ -76,6 +76,23 @@ class DatasetDescription:
     context: str = "inference"
 
 
+@dataclass(frozen=True, slots=True)
+class ModelDescription:
+    """A bundle to be registered.
+
+    Attributes:
+        name: Of the bundle, and in the registry.
+        folder: Below the output folder.
+        card: File of its card below the output folder; its description in the registry.
+        tags: Version, digest, licence.
+    """
+
+    name: str
+    folder: str
+    card: str
+    tags: Mapping[str, str] = field(default_factory=dict)
+
+
 class Tracker(Protocol):
     """Where a run is tracked; the plug-in point for another system than MLflow. It never fails a run."""
 
@@ -104,6 +121,12 @@ class Tracker(Protocol):
 
     def log_table(self, file: str, name: str) -> None:
         """Log a csv file of the output folder as a table to look at."""
+
+    def log_model(self, model: ModelDescription) -> None:
+        """Log a bundle, and register it under its name."""
+
+    def nested(self, run: RunDescription) -> "Tracker":
+        """Begin a part of this run, or go on with it: a fold, a trial."""
 
     def finish(self, status: Ending = "FINISHED", note: str = "") -> SendResult:
         """End the run and wait, not for long, until everything is sent."""
@@ -178,6 +201,14 @@ class MlflowTracker:
         """Log a csv file of the output folder as a table to look at."""
         self._add("table", {"file": file, "name": f"{name.removesuffix('.json')}.json"})
 
+    def log_model(self, model: ModelDescription) -> None:
+        """Log a bundle, and register it under its name."""
+        self._add("model", asdict(model))
+
+    def nested(self, run: RunDescription) -> "Tracker":
+        """Begin a part of this run, or go on with it; it ends with its own `finish`."""
+        return _Part(self, self._run, run)
+
     def finish(self, status: Ending = "FINISHED", note: str = "") -> SendResult:
         """End the run, wait until everything is sent, and say so if it was not."""
         self._add("ended", {"status": status, "note": note})
@@ -195,6 +226,28 @@ class MlflowTracker:
         self._spool.add(kind, self._run, body)
         if self._sender is not None:
             self._sender.wake()
+
+
+class _Part(MlflowTracker):
+    """A part of a run: in the same file, sent by the same process."""
+
+    def __init__(self, whole: MlflowTracker, parent: str, run: RunDescription) -> None:
+        self.root, self.target = whole.root, whole.target
+        self._tell, self._spool, self._sender = whole._tell, whole._spool, whole._sender  # noqa: SLF001 - its own kind
+        self._attempt = self._steps = 0
+        begun = read_spool(self._spool.path).run_like(run.same_as, parent)
+        if begun is None:
+            self._run = uuid.uuid4().hex
+            self._spool.add("run", self._run, {**asdict(run), "parent": parent})
+        else:
+            self._run = begun.run
+            self._attempt = 1
+            self._spool.add("resumed", self._run, {"count": self._attempt})
+
+    def finish(self, status: Ending = "FINISHED", note: str = "") -> SendResult:
+        """End the part; the whole waits until everything is sent."""
+        self._add("ended", {"status": status, "note": note})
+        return SendResult(0, 0)
 
 
 def open_tracker(root: Path, settings: TrackingSettings, tell: Callable[[str], None]) -> Tracker | None:

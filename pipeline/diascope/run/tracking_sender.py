@@ -1,4 +1,4 @@
-"""Sends tracking.jsonl to MLflow: the only module that imports it, and a process of its own.
+"""Sends tracking.jsonl to MLflow: with `tracking_model.py` the only module that imports it, and a process of its own.
 
 `run/tracking.py` starts it and writes a line to its standard input whenever there is
 something to send; at the end of the input it sends what is left and ends. In a process
@@ -22,9 +22,11 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from diascope.config import without_password
 from diascope.run.report import without_pictures
-from diascope.run.tracking_spool import Event, Receipt, SpoolContent, add_receipt, read_spool
-from diascope.run.tracking_target import Target, why_unreachable, without_password
+from diascope.run.tracking_model import register_bundle
+from diascope.run.tracking_spool import Event, Receipt, SpoolContent, add_receipt, batches, read_spool
+from diascope.run.tracking_target import Target, why_unreachable
 
 # One call may wait this long; by default it would be minutes.
 REQUEST_SECONDS = 5
@@ -153,7 +155,7 @@ def _send_guarded(root: Path, target: Target, content: SpoolContent) -> SendResu
     left = len(read_spool(root / "tracking.jsonl").pending(target.digest))
     if sending is None:
         return SendResult(0, left, problem=problem)
-    return SendResult(sending.sent, left, sending.run_id, sending.experiment_id, problem, sending.kept_back)
+    return SendResult(sending.sent, left, sending.whole_id, sending.experiment_id, problem, sending.kept_back)
 
 
 class _Sending:
@@ -168,6 +170,8 @@ class _Sending:
         self.sent = 0
         self.kept_back = 0
         self.run_id = ""
+        self.run_ids: dict[str, str] = {}
+        self.whole_id = ""
         if target.store_file is not None:
             target.store_file.absolute().parent.mkdir(parents=True, exist_ok=True)
         self.client = MlflowClient(tracking_uri=target.uri)
@@ -182,7 +186,7 @@ class _Sending:
             events = [event for event in waiting if event.run == run and event.seq > done]
             # What the server has and the receipts do not say is not sent again.
             self.sent += sum(event.run == run for event in waiting) - len(events)
-            for batch in _batches(events):
+            for batch in batches(events, MOST_METRICS):
                 self._send(batch)
                 self._receipt(run, batch[-1].seq)
             if not events:
@@ -224,14 +228,28 @@ class _Sending:
                 same[0]
                 if same
                 else self.client.create_run(
-                    self.experiment_id, start_time=begun.at_ms, run_name=begun.body["name"], tags={RUN_TAG: run}
+                    self.experiment_id,
+                    start_time=begun.at_ms,
+                    run_name=begun.body["name"],
+                    tags={RUN_TAG: run, **self._parent_tag(begun)},
                 )
             )
-        self.run_id = found.info.run_id
+        self.run_id = self.run_ids[run] = found.info.run_id
+        if not begun.body.get("parent"):
+            self.whole_id = self.run_id
         self.tags = dict(found.data.tags)
         self.params = dict(found.data.params)
         here = found.info.artifact_uri.startswith(("file:", "/"))
         self.takes_pictures = self.target.artifacts == "all" or (self.target.artifacts == "auto" and here)
+
+    def _parent_tag(self, begun: Event) -> dict[str, str]:
+        """Say of which run this one is a part."""
+        parent = begun.body.get("parent")
+        if not parent:
+            return {}
+        receipt = self.content.receipt(self.target.digest, parent)
+        known = self.run_ids.get(parent) or (receipt.run_id if receipt else "")
+        return {"mlflow.parentRunId": known} if known else {}
 
     def _sent_before(self) -> int:
         text = self.tags.get(SENT_TAG, "0")
@@ -253,6 +271,7 @@ class _Sending:
                 "dataset": self._dataset,
                 "file": self._file,
                 "table": self._table,
+                "model": self._model,
                 "ended": self._end,
             }[first.kind](first)
         self.sent += len(batch)
@@ -312,6 +331,13 @@ class _Sending:
         else:
             self._log(sent=event.seq)
 
+    def _model(self, event: Event) -> None:
+        folder = self.root / event.body["folder"]
+        if self.target.artifacts != "none" and folder.is_dir():
+            card = (self.root / event.body["card"]).read_text(encoding="utf-8")
+            register_bundle(self.client, self.run_id, folder, {**event.body, "card": card}, LONGEST_VALUE)
+        self._log(sent=event.seq)
+
     def _log_text(self, text: str, folder: str, name: str) -> None:
         with tempfile.TemporaryDirectory() as scratch:
             file = Path(scratch) / name
@@ -346,21 +372,6 @@ def _metrics(event: Event) -> list[tuple[str, float, int, int]]:
     return [(key, value, event.at_ms, event.body["step"]) for key, value in event.body["values"].items()]
 
 
-def _batches(events: Sequence[Event]) -> Iterator[list[Event]]:
-    """Put metrics that follow each other together, up to what one call takes."""
-    batch: list[Event] = []
-    size = 0
-    for event in events:
-        count = max(1, len(event.body["values"])) if event.kind == "metrics" else MOST_METRICS
-        if batch and size + count > MOST_METRICS:
-            yield batch
-            batch, size = [], 0
-        batch.append(event)
-        size += count
-    if batch:
-        yield batch
-
-
 @contextmanager
 def _only_one(spool: Path) -> Iterator[bool]:
     """Keep a second sender out; the system gives the lock back when a process ends, however it ends."""
@@ -374,8 +385,7 @@ def _only_one(spool: Path) -> Iterator[bool]:
 
 
 def _first_line(text: str) -> str:
-    words = [without_password(word) for word in (text.strip().splitlines() or [""])[0].split()]
-    return " ".join(words)[:300]
+    return without_password((text.strip().splitlines() or [""])[0])[:300]
 
 
 if __name__ == "__main__":

@@ -9,14 +9,14 @@ a destination is named by the digest of its address, which may hold a password.
 import hashlib
 import json
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 from diascope.io.outfolder import output_errors
 
-EventKind = Literal["run", "resumed", "metrics", "tags", "dataset", "file", "table", "ended"]
+EventKind = Literal["run", "resumed", "metrics", "tags", "dataset", "file", "table", "model", "ended"]
 
 DIGEST_DIGITS = 16
 
@@ -73,8 +73,14 @@ class SpoolContent:
     damaged: int
 
     def last_run(self) -> Event | None:
-        """The event that began the latest run of this folder."""
-        return next((event for event in reversed(self.events) if event.kind == "run"), None)
+        """The event that began the latest run of this folder; one that is part of another run is none."""
+        begun = (event for event in reversed(self.events) if event.kind == "run" and not event.body.get("parent"))
+        return next(begun, None)
+
+    def run_like(self, same_as: str, parent: str) -> Event | None:
+        """The event that began a part of a run; None if it never began."""
+        begun = (event for event in self.events if event.kind == "run" and event.body.get("parent") == parent)
+        return next((event for event in begun if event.body.get("same_as") == same_as), None)
 
     def receipt(self, destination: str, run: str) -> Receipt | None:
         """The latest receipt of a destination for a run."""
@@ -144,6 +150,21 @@ def read_spool(path: Path) -> SpoolContent:
         else:
             events[line["seq"]] = Event(line["seq"], line["kind"], line["at_ms"], line["run"], line["body"])
     return SpoolContent(tuple(events[seq] for seq in sorted(events)), tuple(receipts), damaged)
+
+
+def batches(events: Sequence[Event], most: int) -> Iterator[list[Event]]:
+    """Put metrics that follow each other together, at most so many numbers; every other event stands alone."""
+    batch: list[Event] = []
+    size = 0
+    for event in events:
+        count = max(1, len(event.body["values"])) if event.kind == "metrics" else most
+        if batch and size + count > most:
+            yield batch
+            batch, size = [], 0
+        batch.append(event)
+        size += count
+    if batch:
+        yield batch
 
 
 def append_line(path: Path, line: Mapping[str, Any]) -> None:

@@ -9,14 +9,16 @@ import torch
 from torch import nn
 
 from diascope.errors import ConfigError
-from diascope.train.card import INTERIM, Effort, card_text
+from diascope.train.card import INTERIM, PRETRAINED, Effort, card_text
 from diascope.train.components import build_network
 from diascope.train.engine import best_weights, newest_weights
-from diascope.train.export import install_bundle, write_bundle
+from diascope.train.export import install_bundle, write_bundle, write_start
 from diascope.train.handlers import EpochCallback
+from diascope.train.judging import judge_bundle
 from diascope.train.progress import read_log
 from diascope.train.results import operating_point, test_results
 from diascope.train.settings import TrainConfig
+from diascope.train.source_settings import ReconstructionSettings
 from diascope.train.team import Team
 from diascope.train.training import train_network
 
@@ -87,9 +89,13 @@ def _make(config: TrainConfig, out: Path, network: nn.Module, models: Path | Non
     folder = out / config.bundle.name
     effort = _effort(config, out, network)
     last = _last_validation(out)
+    if isinstance(config.source, ReconstructionSettings):
+        write_start(config, network, folder, card_text(config, PRETRAINED, effort, last))
+        return folder
     write_bundle(config, network, folder, card_text(config, INTERIM, effort, last))
     chosen = operating_point(config, folder)
     write_bundle(config, network, folder, card_text(config, INTERIM, effort, last), chosen)
+    judge_bundle(config, folder)
     if not is_interim:
         results = test_results(config, folder, out)
         write_bundle(config, network, folder, card_text(config, results, effort, last), chosen)

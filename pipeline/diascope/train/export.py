@@ -48,12 +48,22 @@ def write_bundle(
     metadata = bundle_metadata(config)
     metadata["diascope"] |= dict(chosen or {})
     _write_json(folder / "configs" / "metadata.json", metadata)
-    shared = config.model_dump(mode="json", exclude_defaults=True)
-    shared |= {"manifest": f"../data_manifests/{config.manifest.name}", "data_root": "../../shared/data"}
-    text = yaml.safe_dump(shared, sort_keys=False, allow_unicode=True, width=120)
-    (folder / "configs" / "train.yaml").write_text(text, encoding="utf-8")
-    (folder / "docs" / "README.md").write_text(card, encoding="utf-8")
-    (folder / "LICENSE").write_text(_licence_text(config), encoding="utf-8")
+    _write_words(config, folder, card)
+
+
+def write_start(config: TrainConfig, network: nn.Module, folder: Path, card: str) -> None:
+    """Write what a pre-training made: weights for `init_from`, and no bundle, since it answers no question.
+
+    Args:
+        config: The pre-training.
+        network: The trained network.
+        folder: Where to; files of an older version are replaced.
+        card: What it is, in markdown.
+    """
+    for part in ("configs", "models", "docs"):
+        (folder / part).mkdir(parents=True, exist_ok=True)
+    _write_weights(config, network, folder / "models" / "model.safetensors")
+    _write_words(config, folder, card)
 
 
 def install_bundle(folder: Path, models: Path) -> Path:
@@ -151,6 +161,15 @@ def bundle_metadata(config: TrainConfig) -> dict[str, Any]:
 
 def _stated(view: FieldOfView) -> dict[str, Any]:
     return {key: value for key, value in asdict(view).items() if value is not None}
+
+
+def _write_words(config: TrainConfig, folder: Path, card: str) -> None:
+    shared = config.model_dump(mode="json", exclude_defaults=True)
+    shared |= {"manifest": f"../data_manifests/{config.manifest.name}", "data_root": "../../shared/data"}
+    text = yaml.safe_dump(shared, sort_keys=False, allow_unicode=True, width=120)
+    (folder / "configs" / "train.yaml").write_text(text, encoding="utf-8")
+    (folder / "docs" / "README.md").write_text(card, encoding="utf-8")
+    (folder / "LICENSE").write_text(_licence_text(config), encoding="utf-8")
 
 
 def _write_weights(config: TrainConfig, network: nn.Module, target: Path) -> None:

@@ -47,6 +47,7 @@ class LabelMap:
         voxel_mm: Voxel size along i, j and k.
         affine: (4, 4) voxel to RAS mm.
         centre_ijk: (3,) mean position of the brain's voxels.
+        lowest_k: The lowest slice that shows much of the head; maps end there, scans go on.
     """
 
     case: str
@@ -55,6 +56,7 @@ class LabelMap:
     voxel_mm: tuple[float, float, float]
     affine: NDArray[np.float64]
     centre_ijk: NDArray[np.float64]
+    lowest_k: int
 
 
 def read_tissue_table(settings: SynthesisSettings, labels: Sequence[LabelSettings], data_root: Path) -> TissueTable:
@@ -112,6 +114,7 @@ def read_label_map(case: ManifestCase, table: TissueTable) -> LabelMap:
         affine=np.asarray(image.affine, dtype=np.float64),
         # The middle of the bounding box would lie too low: the brainstem's label runs down the neck.
         centre_ijk=torch.nonzero(is_brain).double().mean(0).numpy(),
+        lowest_k=_lowest_slice(index > 0),
     )
 
 
@@ -134,6 +137,11 @@ def _column(source: Path) -> list[int]:
             return [int(row[0]) for row in csv.reader(lines) if row]
     except (OSError, ValueError) as error:
         raise ConfigError(f"cannot read the tissue table {source.name}: {error}") from None
+
+
+def _lowest_slice(is_head: Tensor) -> int:
+    areas = is_head.sum((0, 1))
+    return int(torch.nonzero(areas > 0.2 * areas.max())[0])
 
 
 def _grown(mask: Tensor, voxels: int) -> Tensor:

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from diascope.bundles.find import BundleInfo, read_bundle
 from diascope.bundles.lock import digest_bundle, whole_digest
 from diascope.bundles.network import open_network, prepare_input
+from diascope.errors import InputError
 from diascope.evaluation.bootstrap import Estimate, mean_estimate, resample
 from diascope.evaluation.segmentation import dice
 from diascope.findings import ImageFacts
@@ -65,11 +66,19 @@ class TestScore:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class _TestImage:
+class ScoredImage:
+    """An image to be scored.
+
+    Attributes:
+        case: Its case.
+        condition: Contrast of a synthetic image; empty for a real one.
+        volume: As a run reads it.
+        truth: (i, j, k) number of the label at each voxel.
+    """
+
     case: ManifestCase
     condition: str
-    data: NDArray[np.float32]
-    space: Space
+    volume: Volume
     truth: NDArray[np.uint8]
 
 
@@ -87,10 +96,8 @@ def score_bundle(config: TrainConfig, folder: Path, split: Split = "test") -> tu
     plain = read_bundle(folder)
     digest = whole_digest(digest_bundle(folder))
     bundle = BundleInfo(plain.name, plain.folder, plain.version, plain.description, plain.block, digest)
-    cases = cases_of(training_cases(config), split)
-    check_digests(cases)
     scores: list[TestScore] = []
-    for image in _test_images(config, cases):
+    for image in scored_images(config, split):
         found = _score(bundle, image, config)
         scores += found
         shown = ", ".join(f"{score.label} {score.dice:.3f}" for score in found)
@@ -138,7 +145,14 @@ def read_scores(source: Path) -> tuple[TestScore, ...]:
         )
 
 
-def _test_images(config: TrainConfig, cases: Sequence[ManifestCase]) -> Iterator[_TestImage]:
+def scored_images(config: TrainConfig, split: Split) -> Iterator[ScoredImage]:
+    """Read the images of a split one by one, as they are in the files; synthetic ones are made.
+
+    Raises:
+        InputError: A file is not the one the manifest names.
+    """
+    cases = cases_of(training_cases(config), split)
+    check_digests(cases)
     if isinstance(config.source, SynthesisSettings):
         table = read_tissue_table(config.source, config.bundle.labels, config.data_root)
         for case in cases:
@@ -147,21 +161,27 @@ def _test_images(config: TrainConfig, cases: Sequence[ManifestCase]) -> Iterator
             grid = Grid((i, j, k), source.affine)
             for condition, made in contrast_images(source, table, config.source):
                 image, truth = made["image"][0].numpy(), made["label"][0].numpy()
-                yield _TestImage(case, condition, image, grid, truth)
+                yield ScoredImage(case, condition, _volume(image, grid, case), truth)
         return
     for case in cases:
+        if case.image is None:
+            raise InputError(f"case {case.case}: the manifest names no image for it")
         image, label = read_case(case, config.bundle.labels)
         space = read_image(case.image, case.case).space
-        yield _TestImage(case, "", image[0].numpy(), space, label[0].numpy().astype(np.uint8))
+        yield ScoredImage(case, "", _volume(image[0].numpy(), space, case), label[0].numpy().astype(np.uint8))
 
 
-def _score(bundle: BundleInfo, image: _TestImage, config: TrainConfig) -> tuple[TestScore, ...]:
+def _volume(data: NDArray[np.float32], space: Space, case: ManifestCase) -> Volume:
+    # data: (i, j, k)
+    return Volume(data=data, space=space, facts=ImageFacts(), image_id=case.case)
+
+
+def _score(bundle: BundleInfo, image: ScoredImage, config: TrainConfig) -> tuple[TestScore, ...]:
     opened = open_network(bundle.folder, bundle.sha256, config.device)
-    volume = Volume(data=image.data, space=image.space, facts=ImageFacts(), image_id=image.case.case)
     started = time.perf_counter()
-    prepared = prepare_input(bundle, volume)
+    prepared = prepare_input(bundle, image.volume)
     logits = run_network(opened, prepared)
-    mask = segment(GridOfLogits(logits, prepared.affine), image.space, bundle)
+    mask = segment(GridOfLogits(logits, prepared.affine), image.volume.space, bundle)
     seconds = time.perf_counter() - started
     found = []
     for value, label in enumerate(config.bundle.labels, start=1):

@@ -19,7 +19,7 @@ from diascope.train.recipe import (
     StartSettings,
     resolved,
 )
-from diascope.train.source_settings import BoxSettings, ClassSettings, VolumeSettings
+from diascope.train.source_settings import BoxSettings, ClassSettings, ReconstructionSettings, VolumeSettings
 
 Fraction = Annotated[float, Field(ge=0, le=1)]
 
@@ -115,6 +115,12 @@ class PhaseSettings(Settings):
     window_voxels: tuple[PositiveInt, PositiveInt, PositiveInt] | None = None
     """As in the source: a small window first, because its steps are cheaper."""
 
+    offset_mm: NonNegativeFloat | None = None
+    """As in the source."""
+
+    neck_fraction: Fraction | None = None
+    """As in the source."""
+
     contrast_fraction: Fraction | None = None
     """As in the source."""
 
@@ -200,6 +206,9 @@ class SynthesisSettings(Settings):
     outer_brightness: Annotated[float, Field(ge=1)] = 1.0
     """Largest factor by which an image's tissues outside the brain are brighter than drawn: fat on T1."""
 
+    neck_fraction: Fraction = 0.0
+    """Fraction of whole heads that go on below the map's lowest slice, in random tissues, as scans do."""
+
     ramp_images: NonNegativeInt = 0
     """Images over which the settings rise from easy to those above; 0 begins with all of it."""
 
@@ -233,7 +242,8 @@ class TrainConfig(Settings):
     """Folder to which the manifest's file paths are relative."""
 
     source: Annotated[
-        SynthesisSettings | SliceSettings | VolumeSettings | ClassSettings | BoxSettings, Field(discriminator="kind")
+        SynthesisSettings | SliceSettings | VolumeSettings | ClassSettings | BoxSettings | ReconstructionSettings,
+        Field(discriminator="kind"),
     ]
     """How training images are made of the manifest's files."""
 
@@ -319,7 +329,10 @@ def load_train_config(source: Path, overrides: Sequence[str] = ()) -> TrainConfi
     Raises:
         ConfigError: A key or value does not fit.
     """
-    config = parse_settings(TrainConfig, read_yaml(source), overrides, where=source.name)
+    # What is under `tracking` is read by the room above, run/.
+    values = {key: value for key, value in read_yaml(source).items() if key != "tracking"}
+    mine = [one for one in overrides if not one.startswith("tracking.")]
+    config = parse_settings(TrainConfig, values, mine, where=source.name)
     here = source.resolve().parent
     start = resolved(config.init_from, here) if config.init_from else None
     return config.model_copy(

@@ -26,6 +26,11 @@ LOOKS = ((-1, -1, -1), (-1, 1, 1), (1, -1, 1), (1, 1, -1))
 ELASTIC_NODE_MM = 32.0
 BIAS_NODE_MM = 50.0
 
+# The same for the tissues of a neck: muscles, fat and airways of some centimetres.
+NECK_NODE_MM = 15.0
+NECK_TISSUES = 5
+NECK_BELOW_CENTRE_MM = 45.0
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class SyntheticImage:
@@ -59,6 +64,11 @@ def synthesise(
     index, near = _nearest(source, points_ijk)
     seen = _hidden(index, near, visible) if is_stripped else index
     assert isinstance(image, Tensor)  # noqa: S101 - for the type checker: LOOKS is not empty
+    if settings.neck_fraction > 0 and not is_stripped and rng.random() < settings.neck_fraction:
+        is_outer = torch.from_numpy(_is_outer(table))[index]
+        image = torch.where(
+            _is_neck(source, points_ijk, is_outer, rng), _tissues(image.shape, settings, rng, noise), image
+        )
     image = image + spread[seen] * torch.randn(image.shape, generator=noise)
     image = _spoilt(image, settings, rng, noise)
     return SyntheticImage(image[None], torch.from_numpy(table.target.astype(np.uint8))[index][None])
@@ -152,6 +162,27 @@ def _nearest(source: LabelMap, points_ijk: Tensor) -> tuple[Tensor, Tensor]:
     return index, source.near_brain.flatten()[flat] & inside
 
 
+def _is_neck(source: LabelMap, points_ijk: Tensor, is_outer: Tensor, rng: np.random.Generator) -> Tensor:
+    # The maps end at the nose, and what they show there is a few large regions. Without more variety,
+    # a network takes jaws and necks of scans for brain.
+    width = float(rng.uniform(0.5, 1.0))
+    centre_ij = torch.from_numpy(source.centre_ijk[:2]).float().view(2, 1, 1, 1)
+    level = torch.full_like(points_ijk[:1], source.lowest_k)
+    lowest, _ = _nearest(source, torch.cat([centre_ij + (points_ijk[:2] - centre_ij) / width, level]))
+    is_below = (points_ijk[2] < source.lowest_k) & (lowest > 0)
+    highest_k = float(source.centre_ijk[2]) - NECK_BELOW_CENTRE_MM / source.voxel_mm[2]
+    return is_below | (is_outer & (points_ijk[2] < highest_k))
+
+
+def _tissues(
+    shape: torch.Size, settings: SynthesisSettings, rng: np.random.Generator, noise: torch.Generator
+) -> Tensor:
+    mean = torch.from_numpy(rng.uniform(0.0, 1.0, NECK_TISSUES)).float()
+    mean[0] *= float(rng.uniform(1.0, settings.outer_brightness))
+    field = _smooth_field(shape, (settings.spacing_mm,) * 3, NECK_NODE_MM, 1.0, noise)
+    return mean[torch.bucketize(field, torch.tensor([-0.6, -0.15, 0.15, 0.6]))]
+
+
 def _hidden(index: Tensor, near: Tensor, visible: Tensor) -> Tensor:
     # Brainstem and fluid run down the neck; stripping cuts them near the brain.
     return index * (visible[index] & near)
@@ -166,9 +197,12 @@ def _intensities(table: TissueTable, settings: SynthesisSettings, rng: np.random
     if rng.random() < 0.5:
         mean[0], spread[0] = 0.0, 0.0
     if settings.outer_brightness > 1:
-        is_outer = (table.target == 0) & (table.values != 0) & ~table.is_fluid
-        mean[torch.from_numpy(is_outer)] *= float(rng.uniform(1.0, settings.outer_brightness))
+        mean[torch.from_numpy(_is_outer(table))] *= float(rng.uniform(1.0, settings.outer_brightness))
     return mean, spread
+
+
+def _is_outer(table: TissueTable) -> NDArray[np.bool_]:
+    return np.asarray((table.target == 0) & (table.values != 0) & ~table.is_fluid)
 
 
 def _near_contrast(

@@ -16,14 +16,23 @@ from diascope.train.classification_source import ClassSource, check_shown, class
 from diascope.train.components import build_augmentation, build_network, build_optimiser
 from diascope.train.detection_source import BoxLoss, watch_boxes
 from diascope.train.engine import best_weights, run_training
+from diascope.train.folds import training_cases
 from diascope.train.handlers import EpochCallback
 from diascope.train.label_maps import label_frequencies, read_label_map, read_tissue_table
 from diascope.train.learner import Training
 from diascope.train.losses import Penalised, build_loss
-from diascope.train.manifest import ManifestCase, cases_of, read_manifest
+from diascope.train.manifest import ManifestCase, cases_of
+from diascope.train.reconstruction import (
+    MaskedError,
+    MaskedSource,
+    check_reconstruction,
+    held_out_samples,
+    prepare_unlabelled,
+    watch_reconstruction,
+)
 from diascope.train.schedules import build_schedule
-from diascope.train.settings import SliceSettings, SynthesisSettings, TrainConfig
-from diascope.train.source_settings import BoxSettings, ClassSettings
+from diascope.train.settings import BundleSettings, SliceSettings, SynthesisSettings, TrainConfig
+from diascope.train.source_settings import BoxSettings, ClassSettings, ReconstructionSettings
 from diascope.train.sources import (
     Sample,
     SliceSource,
@@ -98,13 +107,15 @@ def train_network(
 
 def training_data(config: TrainConfig) -> TrainingData:
     """Read and check everything a training needs, before its first epoch."""
-    cases = read_manifest(config.manifest, config.data_root)
+    cases = training_cases(config)
     train, held = cases_of(cases, "train"), cases_of(cases, "calibration")
     log.info("%d training cases, %d to watch the training", len(train), len(held))
     if isinstance(config.source, SynthesisSettings):
         return _synthesis_data(config, config.source, train, held)
     if isinstance(config.source, ClassSettings):
         return _class_data(config, config.source, train, held)
+    if isinstance(config.source, ReconstructionSettings):
+        return _unlabelled_data(config, config.source, train, held)
     return _masked_data(config, train, held)
 
 
@@ -155,11 +166,26 @@ def _class_data(
     )
 
 
+def _unlabelled_data(
+    config: TrainConfig, settings: ReconstructionSettings, train: Sequence[ManifestCase], held: Sequence[ManifestCase]
+) -> TrainingData:
+    check_reconstruction(config)
+    preprocessing = preprocessing_after_reading(inference_config(config))
+    volumes = prepare_unlabelled(train, preprocessing)
+    return TrainingData(
+        source=MaskedSource(volumes, settings, build_augmentation(config.augmentation), config.seed),
+        validation=held_out_samples(prepare_unlabelled(held, preprocessing), settings),
+        class_weights=None,
+    )
+
+
 def _watch(training: Training, data: TrainingData) -> Watch:
     config = training.config
     names = [label.name for label in config.bundle.labels]
     if isinstance(config.source, SynthesisSettings):
         return watch_labels(training, data.validation, names)
+    if isinstance(config.source, ReconstructionSettings):
+        return watch_reconstruction(training, data.validation)
     inferer = built_inferer(inference_config(config))
     if isinstance(config.source, ClassSettings):
         return watch_classes(training, data.validation, names, inferer)
@@ -171,7 +197,8 @@ def _watch(training: Training, data: TrainingData) -> Watch:
 def _loss(config: TrainConfig, data: TrainingData, network: nn.Module) -> nn.Module:
     if isinstance(config.source, BoxSettings):
         return BoxLoss(network, config.source)
-    loss = build_loss(config.loss, data.class_weights)
+    is_filling = isinstance(config.source, ReconstructionSettings)
+    loss = MaskedError() if is_filling else build_loss(config.loss, data.class_weights)
     price = config.regularisation
     return Penalised(loss, network, price) if price.l1 or price.l2 else loss
 
@@ -209,9 +236,11 @@ def _claim(out: Path, config: TrainConfig) -> None:
 
 def _what_matters(config: TrainConfig) -> TrainConfig:
     """Set what may change between two runs of the same training to a fixed value."""
-    labels = tuple(label.model_copy(update={"colour": "#000000"}) for label in config.bundle.labels)
-    words = dict.fromkeys(("version", "title", "licence", "intended_use", "data_statement", "training_note"), "")
-    bundle = config.bundle.model_copy(update={"labels": labels, "citations": (), "limits": (), **words})
+    told = config.bundle
+    labels = tuple(label.model_copy(update={"colour": "#000000"}) for label in told.labels)
+    words = dict.fromkeys(("title", "licence", "intended_use", "data_statement"), "")
+    plain = {**words, "research_only": False, "citations": (), "limits": ()}
+    bundle = BundleSettings.model_validate({**plain, "name": told.name, "needs": told.needs, "labels": labels})
     return config.model_copy(
         update={
             "bundle": bundle,

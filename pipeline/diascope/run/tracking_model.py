@@ -1,0 +1,41 @@
+"""A bundle in MLflow: its files with the run that made it, and a version in the model registry.
+
+Called by `tracking_sender.py` only, in its process.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+# Where a bundle's files lie among a run's artifacts.
+BUNDLE_FOLDER = "bundle"
+
+CUT = "\n\n... The whole card is docs/README.md of the bundle."
+
+
+def register_bundle(client: Any, run_id: str, folder: Path, model: Mapping[str, Any], longest: int) -> None:
+    """Log a bundle's files and make them a version of its registered model; the card is the description.
+
+    A run has one version, however often it is sent.
+
+    Args:
+        client: MLflow's.
+        run_id: The run that made it.
+        folder: The bundle.
+        model: Its name, its tags, and the text of its card.
+        longest: Characters that MLflow takes as a description.
+    """
+    from mlflow.exceptions import MlflowException  # noqa: PLC0415 - three seconds, and only where it is needed
+
+    client.log_artifacts(run_id, str(folder), BUNDLE_FOLDER)
+    name, card = model["name"], model["card"]
+    note = card if len(card) <= longest else f"{card[: longest - len(CUT)]}{CUT}"
+    try:
+        client.create_registered_model(name, description=note)
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_ALREADY_EXISTS":
+            raise
+        client.update_registered_model(name, description=note)
+    if not any(version.run_id == run_id for version in client.search_model_versions(f"name = '{name}'")):
+        source = f"runs:/{run_id}/{BUNDLE_FOLDER}"
+        client.create_model_version(name, source, run_id, tags=dict(model["tags"]), description=note)

@@ -1,0 +1,190 @@
+"""What judging a bundle's results needs, learnt on the calibration split and kept in the bundle.
+
+`configs/calibration.json`: what its scores are worth. `models/reference_features.safetensors`:
+what images look like to it that it knows how to handle. Both formats are evaluation's. Where
+the split has too few patients for a figure there is none, and the training says so.
+"""
+
+import functools
+import logging
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from diascope.bundles.find import BundleInfo, read_bundle
+from diascope.bundles.lock import digest_bundle, whole_digest
+from diascope.bundles.network import open_network, prepare_input
+from diascope.errors import InputError
+from diascope.evaluation.calibration_file import (
+    CALIBRATION,
+    BundleCalibration,
+    MissRule,
+    TargetCalibration,
+    write_calibration,
+)
+from diascope.evaluation.calibration_learning import learn_confidence, learn_missed_volume, learn_target
+from diascope.evaluation.conformal import missed_share
+from diascope.evaluation.out_of_distribution import REFERENCE, ReferenceFeatures, write_reference
+from diascope.evaluation.segmentation import dice
+from diascope.geometry import affine_of
+from diascope.imaging.resample import GridOfLogits
+from diascope.tasks.features import watched
+from diascope.tasks.inference import run_network
+from diascope.tasks.segment import segment
+from diascope.tasks.uncertainty import lesion_probabilities, segmentation_confidence
+from diascope.train.answer_kinds import task_of
+from diascope.train.scoring import ScoredImage, scored_images
+from diascope.train.settings import TrainConfig
+from diascope.train.slice_scoring import ClassScore, score_classes
+
+log = logging.getLogger(__name__)
+
+# Below a half: a higher threshold would draw less than the network does.
+THRESHOLDS = np.linspace(0.005, 0.495, 99)
+
+SEED = 1
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class JudgedImage:
+    """What a bundle said of one image of the calibration split.
+
+    Attributes:
+        patient: Whose it is.
+        confidence: The network's own word for its Dice.
+        dice: Over its labels, the mean of those that are there or were drawn.
+        missed: (t,) share of each label's voxels below each threshold, by label; only where it is there.
+        features: (d,) of its narrowest layer.
+        layer: Name of that layer.
+    """
+
+    patient: str
+    confidence: float
+    dice: float
+    missed: dict[str, NDArray[np.float64]]
+    features: NDArray[np.float32]
+    layer: str
+
+
+def judge_bundle(config: TrainConfig, folder: Path) -> tuple[str, ...]:
+    """Learn on the calibration split what a bundle's results are worth, and write it into the bundle.
+
+    Args:
+        config: The training that made it.
+        folder: The bundle; what it held of an earlier training is removed.
+
+    Returns:
+        What could not be learnt, and why, a sentence each.
+    """
+    for old in (CALIBRATION, REFERENCE):
+        (folder / old).unlink(missing_ok=True)
+    task = task_of(config)
+    if task == "detect":
+        return ("the scores of findings are not calibrated: a threshold is chosen, and no probability is claimed",)
+    images = list(_judged(config, folder)) if task == "segment" else []
+    missing: list[str] = []
+    values: dict[str, Any] = _segmentation(images, missing) if task == "segment" else _classes(config, folder, missing)
+    if values.pop("is_worth_keeping"):
+        write_calibration(folder / CALIBRATION, BundleCalibration(split="calibration split", **values))
+    if task == "segment" and (reference := _tried(lambda: _reference(images), "reference features", missing)):
+        write_reference(folder / REFERENCE, reference)
+    for sentence in missing:
+        log.info("%s", sentence)
+    return tuple(missing)
+
+
+def _judged(config: TrainConfig, folder: Path) -> Iterator[JudgedImage]:
+    plain = read_bundle(folder)
+    digest = whole_digest(digest_bundle(folder))
+    bundle = BundleInfo(plain.name, plain.folder, plain.version, plain.description, plain.block, digest)
+    for image in scored_images(config, "calibration"):
+        yield _judge(bundle, image, config)
+
+
+def _judge(bundle: BundleInfo, image: ScoredImage, config: TrainConfig) -> JudgedImage:
+    opened = open_network(bundle.folder, bundle.sha256, config.device)
+    prepared = prepare_input(bundle, image.volume)
+    with watched(opened.network) as watch:
+        seen = GridOfLogits(run_network(opened, prepared), prepared.affine)
+    drawn = segment(seen, image.volume.space, bundle).data
+    names = [label.name for label in config.bundle.labels]
+    overlaps = [dice(drawn == value, image.truth == value) for value in range(1, len(names) + 1)]
+    known = [overlap for overlap in overlaps if overlap is not None]
+    missed = {}
+    for value, name in enumerate(names, start=1):
+        lesion = image.truth == value
+        if lesion.any():
+            shares = lesion_probabilities(seen, value, lesion, affine_of(image.volume.space))
+            missed[name] = missed_share(shares, np.ones(shares.shape, dtype=np.bool_), THRESHOLDS)
+    # Nothing there and nothing drawn is right.
+    return JudgedImage(
+        patient=image.case.patient,
+        confidence=segmentation_confidence(seen.logits),
+        dice=float(np.mean(known)) if known else 1.0,
+        missed=missed,
+        features=watch.vector(),
+        layer=watch.layer,
+    )
+
+
+def _segmentation(images: list[JudgedImage], missing: list[str]) -> dict[str, Any]:
+    patients = [image.patient for image in images]
+    rng = np.random.default_rng(SEED)
+    raw, seen = (np.array([getattr(image, name) for image in images]) for name in ("confidence", "dice"))
+    rules: dict[str, MissRule] = {}
+    for name in dict.fromkeys(name for image in images for name in image.missed):
+        mine = [image for image in images if name in image.missed]
+        whose = [image.patient for image in mine]
+        rule = learn_missed_volume(np.stack([image.missed[name] for image in mine]), THRESHOLDS, whose, rng)
+        rules[name] = rule
+        if rule.threshold is None:
+            missing.append(f"no threshold holds the missed volume of {name} with {rule.cases} patients")
+    curve = _tried(lambda: learn_confidence(raw, seen, patients, rng), "the confidence curve", missing)
+    return {
+        "patients": len(set(patients)),
+        "missed_volume": rules,
+        "confidence": curve,
+        "is_worth_keeping": curve is not None or any(rule.threshold is not None for rule in rules.values()),
+    }
+
+
+def _classes(config: TrainConfig, folder: Path, missing: list[str]) -> dict[str, Any]:
+    scores = score_classes(config, folder, "calibration")
+    rng = np.random.default_rng(SEED)
+    targets = {}
+    for name in dict.fromkeys(score.target for score in scores):
+        mine = [score for score in scores if score.target == name]
+        learnt = _tried(functools.partial(_target, mine, rng), f"the calibration of {name}", missing)
+        if learnt is not None:
+            targets[name] = learnt
+    people = len({score.patient for score in scores})
+    return {"patients": people, "targets": targets, "is_worth_keeping": bool(targets)}
+
+
+def _target(scores: Sequence[ClassScore], rng: np.random.Generator) -> TargetCalibration:
+    shown = np.array([score.is_shown for score in scores])
+    said = np.array([score.score for score in scores])
+    return learn_target(shown, said, [score.patient for score in scores], rng)
+
+
+def _reference(images: list[JudgedImage]) -> ReferenceFeatures:
+    number = {patient: at for at, patient in enumerate(dict.fromkeys(image.patient for image in images))}
+    return ReferenceFeatures(
+        np.stack([image.features for image in images]),
+        np.array([number[image.patient] for image in images], dtype=np.int64),
+        images[0].layer,
+    )
+
+
+def _tried(learn: Callable[[], T], what: str, missing: list[str]) -> T | None:
+    try:
+        return learn()
+    except InputError as error:
+        missing.append(f"{what}: {error.message}")
+        return None
