@@ -12,9 +12,7 @@ from diascope.train.settings import SynthesisSettings, TrainConfig
 # The worst cases are shown: a mean hides them.
 WORST_SHOWN = 3
 
-PRETRAINED = "None: this network fills hidden blocks in. It is a start for others (`init_from`) and answers no question."
-    "None: this network fills hidden blocks in. It is a start for others (`init_from`), and answers no question."
-)
+PRETRAINED = "None: this network fills hidden blocks in. It is a start for others (`init_from`), not an answer."
 INTERIM = "Not measured yet: this is an interim version, and the test cases were not used."
 
 
