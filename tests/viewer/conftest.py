@@ -15,6 +15,7 @@ from diascope.viewer.server import started
 from diascope.viewer.settings import ViewSettings
 from tests.phantoms import Phantoms, write_out
 from tests.viewer.browser import Browser
+from tests.viewer.chromium import ReviewPage, chromium, new_page
 
 
 @dataclass(frozen=True)
@@ -75,3 +76,28 @@ def verdict(browser: Browser, address: str, **said: Any) -> dict[str, Any]:
     """Spell a verdict on the result that is there now."""
     digest = browser.get(address).json["result_digest"]
     return {"verdict": "accept", "digest": digest, "key": uuid.uuid4().hex, **said}
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Any]:
+    """Chromium, started once."""
+    with chromium() as started_browser:
+        yield started_browser
+
+
+OpenPage = Callable[..., ReviewPage]
+
+
+@pytest.fixture
+def open_page(browser: Any) -> Iterator[OpenPage]:
+    """Open review pages; at the end none may have had a problem, or have asked anybody but its server."""
+    opened: list[ReviewPage] = []
+
+    def start(url: str, **how: Any) -> ReviewPage:
+        opened.append(new_page(browser, url, **how))
+        return opened[-1]
+
+    yield start
+    for one in opened:
+        one.page.context.close()
+        one.check_clean()

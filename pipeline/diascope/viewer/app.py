@@ -16,7 +16,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import ASGIApp
 
-from diascope.viewer import session_page, verdict_page
+from diascope.viewer import correction_page, session_page, verdict_page
 from diascope.viewer.answers import Problem, json_answer
 from diascope.viewer.case_files import is_of_ai, preview, send_file, volume_file
 from diascope.viewer.case_page import CaseFiles, case_answer, open_case
@@ -57,6 +57,7 @@ def make_app(desk: Desk) -> ASGIApp:
         Route("/", page(bound(_home))),
         Route("/healthz", page(lambda _: json_answer({"ok": True}))),
         Route("/static/{path:path}", page(_static)),
+        Route("/api/door", page(bound(session_page.door))),
         Route("/api/session", page(bound(session_page.session))),
         Route("/api/session/name", action(session_page.NameAsked, bound(session_page.give_name)), methods=["POST"]),
         Route("/api/login", action(session_page.LoginAsked, bound(session_page.login)), methods=["POST"]),
@@ -77,6 +78,19 @@ def make_app(desk: Desk) -> ASGIApp:
         Route(case + "/claim", action(session_page.NothingAsked, bound(verdict_page.claim)), methods=["POST"]),
         Route(case + "/release", action(session_page.NothingAsked, bound(verdict_page.release)), methods=["POST"]),
         Route(case + "/assign", action(verdict_page.AssignAsked, bound(verdict_page.assign)), methods=["POST"]),
+        Route(case + "/draft", page(bound(correction_page.state)), methods=["GET"]),
+        Route(case + "/draft", action(correction_page.DraftAsked, bound(correction_page.begin)), methods=["POST"]),
+        Route(case + "/stroke", action(correction_page.StrokeAsked, bound(correction_page.stroke)), methods=["POST"]),
+        Route(case + "/draft/{name}.nii.gz", page(bound(correction_page.draft_volume))),
+        *(
+            Route(f"{case}/draft/{step}", action(correction_page.DraftAsked, bound(answer)), methods=["POST"])
+            for step, answer in (
+                ("undo", correction_page.undo),
+                ("redo", correction_page.redo),
+                ("save", correction_page.save),
+                ("discard", correction_page.discard),
+            )
+        ),
         Route("/api/agreement", page(bound(verdict_page.show_agreement))),
         Route("/api/export/{name}", page(bound(verdict_page.export))),
         Route("/{path:path}", page(_nothing)),
@@ -163,6 +177,9 @@ def _case(desk: Desk, request: Request) -> Response:
         found = neighbour(desk.index, here.model_copy(update={"direction": direction}), reviewer)
         answer[name] = None if found.get("done") else {key: found[key] for key in ("out", "case_id")}
     answer |= {"truth": [], "prior": prior_of(desk.index, out_id, case.case_id), "corrections": []}
+    if not review["hides_ai"]:
+        fixes = correction_page.correction_answers(case, reviewer, only_mine=desk.settings.blinded)
+        answer["corrections"] = fixes
     return json_answer(answer)
 
 
@@ -171,6 +188,8 @@ def _volume(desk: Desk, request: Request) -> Response:
     name = request.path_params["name"]
     if is_of_ai(name):
         _check_shown(desk, request)
+    if name.startswith("fix-"):
+        return correction_page.correction_volume(desk, case, name, request)
     return send_file(request, volume_file(case, name, desk.scratch))
 
 

@@ -105,6 +105,25 @@ def case_answer(case: CaseFiles, *, hides_ai: bool) -> dict[str, Any]:
     }
 
 
+def label_answers(case: CaseFiles, drawn: Segmentation, labels: Sequence[Label]) -> list[dict[str, Any]]:
+    """Describe the labels of a part of a label map, by their dense values."""
+    volumes = {
+        one.subject: one for one in case.report.measurements or () if _is_volume(one, drawn.bundle, drawn.image_id)
+    }
+    return [
+        {
+            "value": at,
+            "source_value": label.value,
+            "name": label.name,
+            "colour": label.colour,
+            "volume_ml": _millilitres(volumes.get(label.name)),
+            "volume_voxels": _voxels(volumes.get(label.name)),
+            "reached_border": label.name in drawn.reached_border,
+        }
+        for at, label in enumerate(labels, start=1)
+    ]
+
+
 def window_range(record: ImageRecord) -> list[float] | None:
     """Give the lowest and highest value that are shown apart; None where the file names no window."""
     if record.display_window is None:
@@ -161,7 +180,7 @@ def _segmentation(case: CaseFiles, at: int, drawn: Segmentation) -> Iterable[dic
         read_header(file)
         stamp = stamp_of(file)
     except Problem as problem:
-        yield {**known, "name": f"seg-{at}", "url": None, "labels": _labels(case, drawn, drawn.labels)} | {
+        yield {**known, "name": f"seg-{at}", "url": None, "labels": label_answers(case, drawn, drawn.labels)} | {
             "part": 1,
             "parts": 1,
             "version": "ai",
@@ -173,30 +192,12 @@ def _segmentation(case: CaseFiles, at: int, drawn: Segmentation) -> Iterable[dic
             **known,
             "name": part.name,
             "url": f"{case.address}/volume/{part.name}.nii.gz?v={stamp}",
-            "labels": _labels(case, drawn, part.labels),
+            "labels": label_answers(case, drawn, part.labels),
             "part": part.part,
             "parts": part.parts,
             "version": "ai",
             "error": None,
         }
-
-
-def _labels(case: CaseFiles, drawn: Segmentation, labels: Sequence[Label]) -> list[dict[str, Any]]:
-    volumes = {
-        one.subject: one for one in case.report.measurements or () if _is_volume(one, drawn.bundle, drawn.image_id)
-    }
-    return [
-        {
-            "value": at,
-            "source_value": label.value,
-            "name": label.name,
-            "colour": label.colour,
-            "volume_ml": _millilitres(volumes.get(label.name)),
-            "volume_voxels": _voxels(volumes.get(label.name)),
-            "reached_border": label.name in drawn.reached_border,
-        }
-        for at, label in enumerate(labels, start=1)
-    ]
 
 
 def _is_volume(number: Measurement, bundle: str, image_id: str) -> bool:

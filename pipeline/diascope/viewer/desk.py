@@ -7,6 +7,7 @@ from typing import cast
 from starlette.requests import Request
 
 from diascope.viewer.answers import Problem
+from diascope.viewer.corrections import Drafts
 from diascope.viewer.index import CaseIndex
 from diascope.viewer.mirror import Mirror
 from diascope.viewer.outs import ServedOut
@@ -28,6 +29,7 @@ class Desk:
         index: All cases.
         scratch: Derived files.
         record: Verdicts and claims.
+        drafts: Corrections in the making.
         mirror: Sends what readers said to MLflow.
         users: Who may sign in with a password; none where a token opens the session.
         closing: Set when the server ends.
@@ -39,6 +41,7 @@ class Desk:
     index: CaseIndex
     scratch: Scratch
     record: Record
+    drafts: Drafts
     mirror: Mirror
     users: Users
     closing: threading.Event

@@ -40,7 +40,7 @@ HEADERS: Mapping[str, str] = {
 }
 
 # May be asked without a session: they hold no data.
-_OPEN = frozenset({"/api/login", "/api/token", "/healthz"})
+_OPEN = frozenset({"/api/door", "/api/login", "/healthz"})
 
 # May be asked while a session is locked.
 _WHILE_LOCKED = frozenset({"/api/session", "/api/session/lock", "/api/session/unlock", "/api/logout"})

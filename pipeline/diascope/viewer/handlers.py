@@ -2,8 +2,8 @@
 
 import logging
 import traceback
-from collections.abc import Awaitable, Callable
-from typing import TypeVar
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 from starlette.concurrency import run_in_threadpool
@@ -63,8 +63,17 @@ def checked_query(model: type[Asked], request: Request) -> Asked:
     Raises:
         Problem: It is not what was expected; the message names the field.
     """
+    return checked(model, request.query_params)
+
+
+def checked(model: type[Asked], values: Mapping[str, Any]) -> Asked:
+    """Check values that a browser sent.
+
+    Raises:
+        Problem: They are not what was expected; the message names the field.
+    """
     try:
-        return model.model_validate(dict(request.query_params))
+        return model.model_validate(dict(values))
     except ValidationError as error:
         raise _bad_request(error) from None
 

@@ -14,6 +14,7 @@ import uvicorn
 
 from diascope.errors import ConfigError
 from diascope.viewer.app import make_app
+from diascope.viewer.corrections import Drafts
 from diascope.viewer.desk import Desk
 from diascope.viewer.index import CaseIndex
 from diascope.viewer.mirror import Mirror
@@ -76,7 +77,9 @@ def started(folders: Sequence[Path], settings: ViewSettings) -> Iterator[Started
         index = CaseIndex(outs, settings.sample_part, settings.sample_seed)
         record = stack.enter_context(closing(open_record(index, settings.reviews, blinded=settings.blinded)))
         mirror = stack.enter_context(closing(Mirror(partial(_tables, index, record) if settings.mirror else None)))
-        desk = Desk(settings, token, sessions, index, scratch, record, mirror, users, threading.Event())
+        desk = Desk(
+            settings, token, sessions, index, scratch, record, Drafts(scratch), mirror, users, threading.Event()
+        )
         config = uvicorn.Config(
             make_app(desk),
             log_config=None,

@@ -114,6 +114,11 @@ def session(desk: Desk, request: Request) -> Response:
     return json_answer(session_answer(desk, session_of(request)))
 
 
+def door(desk: Desk, _: Request) -> Response:
+    """Say how one signs in here."""
+    return json_answer({"login": "password" if desk.users else "token"})
+
+
 def give_name(desk: Desk, request: Request, asked: NameAsked) -> Response:
     """Take the reader's name; with users it is the user's and cannot be changed."""
     now = session_of(request)

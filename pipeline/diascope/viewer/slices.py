@@ -188,9 +188,8 @@ def _with_labels(picture: NDArray[np.uint8], cut: NDArray[Any], layer: LabelLaye
     for value, colour in layer.colours.items():
         table[value] = ImageColor.getrgb(colour)[:3]
         is_drawn[value] = True
-    part = is_drawn[values] * layer.opacity
-    if layer.is_outline:
-        part = is_drawn[values] * _border(values).astype(np.float64)
+    strength = _border(values).astype(np.float64) if layer.is_outline else layer.opacity
+    part: NDArray[np.float64] = is_drawn[values] * strength
     mixed = picture * (1 - part[:, :, None]) + table[values] * part[:, :, None]
     painted: NDArray[np.uint8] = mixed.round().astype(np.uint8)
     return painted

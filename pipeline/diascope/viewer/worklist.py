@@ -3,7 +3,7 @@
 import json
 import sqlite3
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -50,16 +50,16 @@ class WorklistRequest(BaseModel):
 
     out: str = ""
     list: ListName = "open"
-    q: str = Field("", max_length=200)
-    finding: str = Field("", max_length=200)
+    q: Annotated[str, Field(max_length=200)] = ""
+    finding: Annotated[str, Field(max_length=200)] = ""
     status: str = ""
     verdict: str = ""
-    assigned: str = Field("", max_length=100)
-    modality: str = Field("", max_length=20)
+    assigned: Annotated[str, Field(max_length=100)] = ""
+    modality: Annotated[str, Field(max_length=20)] = ""
     sort: SortName = "review_first"
     order: Literal["asc", "desc"] = "asc"
-    page: int = Field(1, ge=1)
-    page_size: int = Field(50, ge=1, le=500)
+    page: Annotated[int, Field(ge=1)] = 1
+    page_size: Annotated[int, Field(ge=1, le=500)] = 50
 
 
 def worklist_page(index: CaseIndex, asked: WorklistRequest, reviewer: str, *, blinded: bool) -> dict[str, Any]:
@@ -97,7 +97,7 @@ def worklist_page(index: CaseIndex, asked: WorklistRequest, reviewer: str, *, bl
 class NextRequest(WorklistRequest):
     """Which case is to come next; the filters and the order are those of the list."""
 
-    after: str = Field("", max_length=100)
+    after: Annotated[str, Field(max_length=100)] = ""
     direction: Literal["next", "previous"] = "next"
     open: bool = False
     """Pass over what the reader has settled."""
