@@ -1,5 +1,6 @@
 """Synthetic images: random where they should be, and true to their labels."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -107,7 +108,7 @@ def test_left_and_right_twins_share_an_intensity_and_other_tissues_do_not(head: 
 def test_a_mirrored_image_carries_its_labels_with_it(head: Head) -> None:
     lopsided = head.map.index.clone()
     lopsided[20:] = torch.where(lopsided[20:] > 2, 0, lopsided[20:])  # the core is left on the left side only
-    one_sided = LabelMap("one", lopsided, head.map.near_brain, head.map.voxel_mm, head.map.affine, head.map.centre_ijk)
+    one_sided = replace(head.map, index=lopsided)
 
     def core_centre(flip: float) -> float:
         settings = head.plain(flip_fraction=flip)
@@ -116,6 +117,40 @@ def test_a_mirrored_image_carries_its_labels_with_it(head: Head) -> None:
 
     middle = (PLAIN["window_voxels"][0] - 1) / 2  # type: ignore[index]
     assert core_centre(0.0) < middle < core_centre(1.0)
+
+
+def test_a_head_cut_off_by_its_map_goes_on_below_in_tissues_that_are_no_structure(head: Head) -> None:
+    cut_k = 20
+    index = head.map.index.clone()
+    index[:, :, :cut_k] = 0
+    cut = replace(head.map, index=index, lowest_k=cut_k)
+    below = slice(0, cut_k - 4)  # the window begins two voxels above the map's first slice; the elastic part is off
+
+    without = synthesise(cut, head.table, head.plain(neck_fraction=0.0), np.random.default_rng(7))
+    with_neck = synthesise(cut, head.table, head.plain(neck_fraction=1.0), np.random.default_rng(7))
+
+    dark, bright = without.image[0, :, :, below], with_neck.image[0, :, :, below]
+    assert torch.equal(without.label, with_neck.label)
+    assert int((bright > 0.2).sum()) > 10 * int((dark > 0.2).sum()) + 100
+    assert bright[bright > 0.2].std() > 0.05
+
+
+def test_a_stripped_image_has_no_neck(head: Head) -> None:
+    settings = head.plain(stripped_fraction=1.0)
+    cut = replace(head.map, lowest_k=20)
+
+    images = [
+        synthesise(cut, head.table, settings.model_copy(update={"neck_fraction": part}), np.random.default_rng(3)).image
+        for part in (0.0, 1.0)
+    ]
+
+    assert torch.equal(*images)
+
+
+def test_the_lowest_slice_of_a_map_is_where_its_head_begins(head: Head) -> None:
+    areas = (head_values(0) != 0).sum((0, 1))
+
+    assert head.map.lowest_k == int(np.flatnonzero(areas > 0.2 * areas.max())[0])
 
 
 def test_a_stripped_image_shows_nothing_of_the_skin_and_keeps_its_labels(head: Head) -> None:
