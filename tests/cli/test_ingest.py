@@ -20,6 +20,7 @@ from diascope.findings import CaseReport, read_report
 from diascope.identity import load_key
 from diascope.io.outfolder import OutFolder
 from diascope.io.private import check_accounting, read_identities, read_inputs
+from tests.io.dicom_phantoms import Phantom, radiograph, save, without, write_series
 
 AFFINE = np.array([[-0.7, 0.1, 0.0, 31.0], [0.1, 0.8, 0.3, -42.5], [0.0, -0.1, 2.5, 17.25], [0, 0, 0, 1]])
 
@@ -200,3 +201,41 @@ def test_a_misspelt_setting_does_not_pass(scans: Path, out: OutFolder) -> None:
     assert isinstance(result.exception, PipelineError)
     assert "allow_gaps" in result.exception.hint
     shutil.rmtree(out.root, ignore_errors=True)
+
+
+def test_a_quarantined_scan_is_released_by_its_path_in_a_yaml_and_who_did_it_stays_private(tmp_path: Path) -> None:
+    dataset = radiograph("1.2.840.10008.5.1.4.1.1.6.1", "US", np.arange(63, dtype=np.uint8).reshape(7, 9))
+    del dataset.BurnedInAnnotation
+    save(dataset, tmp_path / "scans" / "us" / "IM1")
+    before, after = OutFolder(tmp_path / "before"), OutFolder(tmp_path / "after")
+    config = tmp_path / "release.yaml"
+    config.write_text("ingest:\n  release:\n    - {file: '*/us/*', reason: 'seen by Dr Panza'}\n")
+
+    held = run(tmp_path / "scans", "-o", before.root, key=tmp_path / "key")
+    passed = run(tmp_path / "scans", "-o", after.root, "-c", config, key=tmp_path / "key")
+
+    assert (held.exit_code, passed.exit_code) == (1, 0)
+    assert [(row.fate, row.code) for row in read_inputs(before)] == [("refused", "burned_in_suspected")]
+    assert [(row.fate, row.code, row.reason) for row in read_inputs(after)] == [
+        ("used", "released", "seen by Dr Panza")
+    ]
+    outside = [path for path in after.root.rglob("*") if path.is_file() and after.private not in path.parents]
+    assert outside
+    assert not [path for path in outside if b"Panza" in path.read_bytes()]
+    assert "Panza" not in passed.output
+
+
+def test_a_conversion_with_interpolated_slices_is_to_be_looked_at_first(tmp_path: Path) -> None:
+    write_series(tmp_path / "scans", Phantom(), without(3))
+    out = OutFolder(tmp_path / "out")
+
+    result = run(tmp_path / "scans", "-o", out.root, "--set", "ingest.allow_gaps=true", key=tmp_path / "key")
+
+    assert result.exit_code == 0
+    assert "look first" in result.stdout
+    (file,) = out.cases.glob("*/case.json")
+    report = read_report(file)
+    assert report.review_first
+    assert report.review_reasons == (
+        f"{report.images[0].image_id}: 1 of 11 slices were interpolated between their neighbours",
+    )

@@ -18,7 +18,7 @@ IMAGE_SUFFIXES = (
 )  # fmt: skip
 """Names that promise an image: a file with one of them that is none is a failure, not a stray file."""
 
-_KNOWN_KINDS: tuple[tuple[bytes, str, str], ...] = (
+KNOWN_KINDS: tuple[tuple[bytes, str, str], ...] = (
     (b"%PDF", "document", "a PDF document"),
     (b"MZ", "program", "a Windows program"),
     (b"\x7fELF", "program", "a Linux program"),
@@ -84,7 +84,7 @@ def _broken_image(file: FoundFile) -> Failure:
 def _stray(file: FoundFile, head: Head) -> Failure:
     if file.size_bytes == 0:
         return Failure("empty_file", "it has no bytes", "")
-    for magic, code, words in _KNOWN_KINDS:
+    for magic, code, words in KNOWN_KINDS:
         if head.content.startswith(magic):
             return Failure(code, words, "")
     if _is_text(head.content):

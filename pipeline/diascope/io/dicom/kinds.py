@@ -30,6 +30,9 @@ _OTHER_NO_IMAGE = {
     "1.3.12.2.1107.5.9.1": "siemens_raw",
 }
 
+CODES = frozenset({*_NO_IMAGE.values(), *_DERIVED.values(), *_OTHER_NO_IMAGE.values()})
+"""By which objects without an image are told from each other."""
+
 SECONDARY_CAPTURE = _STORAGE + "7"
 _ULTRASOUND = (_STORAGE + "6.1", _STORAGE + "6.2", _STORAGE + "3.1", _STORAGE + "6", _STORAGE + "3")
 _PROJECTIONS = (_STORAGE + "1", _STORAGE + "12.1", _STORAGE + "12.2", _STORAGE + "481.1")
