@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 import pytest
 from pydantic import Field, PositiveFloat, ValidationError
 
-from diascope.config import Settings, find_config, load_settings, parse_settings, settings_hash
+from diascope.config import Settings, find_config, load_settings, parse_settings, settings_hash, without_password
 from diascope.errors import ConfigError
 
 
@@ -211,3 +211,49 @@ def test_the_hash_depends_on_what_is_said_and_not_on_how(tmp_path: Path) -> None
 def test_settings_cannot_be_changed_once_made() -> None:
     with pytest.raises(ValidationError):
         Run().device = "cpu"  # type: ignore[misc]
+
+
+@pytest.mark.parametrize(
+    "override",
+    ["https://anna:pass@host/", "device={https://anna:pass@host/", "detect=https://anna:pass@host/", "no.key=pass"],
+)
+def test_no_password_of_a_setting_is_repeated_in_an_error(override: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        parse_settings(Run, {"device": "cpu", "steps": [{}]}, [override])
+
+    assert "pass" not in caught.value.message
+
+
+def test_a_yaml_that_cannot_be_read_is_told_by_its_line_and_not_with_its_words(tmp_path: Path) -> None:
+    (tmp_path / "run.yaml").write_text("device: cpu\nuri: https://anna:pass@host: x\n")
+
+    with pytest.raises(ConfigError, match=r"run\.yaml is not valid yaml, line 2, column 28: mapping values") as caught:
+        load_settings(Run, tmp_path / "run.yaml")
+
+    assert "pass" not in caught.value.message
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("https://anna:pass@host:8080/x", "https://host:8080/x"),
+        ("postgresql://anna:p@ss@host/db and http://b@c", "postgresql://host/db and http://c"),
+        ("sqlite:////home/a@b/mlflow.db", "sqlite:////home/a@b/mlflow.db"),
+        ("a name@host without an address", "a name@host without an address"),
+    ],
+)
+def test_user_and_password_are_taken_out_of_addresses(text: str, shown: str) -> None:
+    assert without_password(text) == shown
+
+
+class Chain(Settings):
+    steps: Annotated[tuple[Detect, ...], Field(min_length=1)]
+
+
+def test_a_list_is_not_called_too_short_where_its_only_item_is_wrong() -> None:
+    with pytest.raises(ConfigError) as wrong:
+        parse_settings(Chain, {"steps": [{"min_scor": 0.3}]})
+    with pytest.raises(ConfigError, match="at least 1 item"):
+        parse_settings(Chain, {"steps": []})
+
+    assert wrong.value.message == "settings: steps.0.min_scor is not a setting"

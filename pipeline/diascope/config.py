@@ -7,6 +7,7 @@ are changed by `--set section.key=value`. A misspelt key never passes.
 import difflib
 import hashlib
 import json
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from importlib import resources
 from pathlib import Path
@@ -25,6 +26,9 @@ class Settings(BaseModel):
 
 
 S = TypeVar("S", bound=Settings)
+
+# Between the scheme and the host of an address; a password may itself hold an @.
+_CREDENTIALS = re.compile(r"(?<=://)[^/\s'\"]*@")
 
 
 def load_settings(model: type[S], source: Path, overrides: Sequence[str] = ()) -> S:
@@ -66,7 +70,7 @@ def read_yaml(source: Path) -> dict[str, Any]:
     except OSError as error:
         raise ConfigError(f"cannot read the config {source.name}: {error.strerror}") from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{source.name} is not valid yaml: {error}") from None
+        raise ConfigError(f"{source.name} is not valid yaml{_yaml_problem(error)}") from None
     if values is None:
         return {}
     if not isinstance(values, dict):
@@ -111,10 +115,22 @@ def settings_hash(settings: Settings) -> str:
     return hashlib.sha256(canonical.encode()).hexdigest()
 
 
+def without_password(text: str) -> str:
+    """Take user and password out of every address in a text."""
+    return _CREDENTIALS.sub("", text)
+
+
+def _yaml_problem(error: Exception) -> str:
+    """Say where and what, without the line itself, which may hold a password."""
+    mark, problem = getattr(error, "problem_mark", None), getattr(error, "problem", None)
+    where = f", line {mark.line + 1}, column {mark.column + 1}" if mark else ""
+    return f"{where}: {problem or type(error).__name__}"
+
+
 def _set_key(values: dict[str, Any], text: str) -> None:
     key, equals, spelled = text.partition("=")
     if not equals or not key:
-        raise ConfigError(f"--set {text}: expected key=value", hint="for example --set device=cpu")
+        raise ConfigError(f"--set {without_password(text)}: expected key=value", hint="for example --set device=cpu")
     parts = key.split(".")
     target: Any = values
     for at, part in enumerate(parts[:-1]):
@@ -123,22 +139,22 @@ def _set_key(values: dict[str, Any], text: str) -> None:
         elif isinstance(target, dict):
             target = target.setdefault(part, {})
         else:
-            raise ConfigError(f"--set {text}: {'.'.join(parts[: at + 1])} has no keys below it")
+            raise ConfigError(f"--set {key}: {'.'.join(parts[: at + 1])} has no keys below it")
     try:
         value = yaml.safe_load(spelled)
     except yaml.YAMLError:
-        raise ConfigError(f"--set {text}: the value is not valid yaml") from None
+        raise ConfigError(f"--set {key}: the value is not valid yaml") from None
     if isinstance(target, list) and parts[-1].isdigit() and int(parts[-1]) < len(target):
         target[int(parts[-1])] = value
     elif isinstance(target, dict):
         target[parts[-1]] = value
     else:
-        raise ConfigError(f"--set {text}: {'.'.join(parts[:-1])} has no keys below it")
+        raise ConfigError(f"--set {key}: {'.'.join(parts[:-1])} has no keys below it")
 
 
 def _config_error(model: type[Settings], error: ValidationError, values: Mapping[str, Any], where: str) -> ConfigError:
     lines, hints = [], []
-    for problem in error.errors():
+    for problem in _root_causes(error):
         key = _spelt_key(problem["loc"], values)
         if problem["type"] == "extra_forbidden":
             lines.append(f"{where}: {key} is not a setting")
@@ -147,6 +163,17 @@ def _config_error(model: type[Settings], error: ValidationError, values: Mapping
             said = problem["msg"].removeprefix("Value error, ")  # of a validator of ours
             lines.append(f"{where}: {key}: {said} (got {_short(problem.get('input'))})")
     return ConfigError("\n".join(lines), hint="; ".join(hint for hint in hints if hint))
+
+
+def _root_causes(error: ValidationError) -> list[Any]:
+    """Leave out that a list is too short where what is wrong with its items is told."""
+    found = error.errors()
+    places = [problem["loc"] for problem in found]
+
+    def is_told_below(place: tuple[int | str, ...]) -> bool:
+        return any(other[: len(place)] == place for other in places if len(other) > len(place))
+
+    return [one for one in found if one["type"] != "too_short" or not is_told_below(one["loc"])]
 
 
 def _spelt_key(location: Sequence[int | str], values: Any) -> str:
@@ -162,7 +189,7 @@ def _spelt_key(location: Sequence[int | str], values: Any) -> str:
 
 
 def _short(value: object) -> str:
-    text = repr(value)
+    text = without_password(repr(value))
     return text if len(text) <= 60 else text[:57] + "..."
 
 

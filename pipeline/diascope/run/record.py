@@ -4,7 +4,7 @@ import csv
 import io
 import json
 import platform
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
@@ -14,6 +14,7 @@ from typing import Any, Literal
 from pydantic import TypeAdapter, ValidationError
 
 from diascope import __version__
+from diascope.config import Settings, without_password
 from diascope.errors import ConfigError, InputError
 from diascope.findings import FORMAT, BundleStamp, CaseReport, CaseStatus, ConfidenceKind, Measurement
 from diascope.identity import IdentityKey
@@ -23,8 +24,9 @@ from diascope.run.settings import RunConfig, results_hash
 # What a result can depend on.
 _PACKAGES = ("torch", "monai", "numpy", "scipy", "scikit-image", "nibabel", "pydicom", "mlflow")
 
-# Settings that hold paths or addresses of a person's machine.
-_PRIVATE_SETTINGS = {"identity": {"key_file"}, "models": {"dir"}, "tracking": {"uri"}, "ingest": {"release"}}
+# Settings that hold paths or addresses of a person's machine, or say who released a file.
+_PRIVATE_SETTINGS = {"key_file", "dir", "uri", "release"}
+_UNTOLD = "not told: it is compared with names of files"
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +107,7 @@ def new_record(config: RunConfig, key: IdentityKey, *, command: str, config_name
         command=command,
         inputs=inputs,
         config_name=config_name,
-        config=_without_paths(config),
+        config=told_settings(config),
         config_sha256=results_hash(config),
         bundles=(),
         device="",
@@ -114,13 +116,28 @@ def new_record(config: RunConfig, key: IdentityKey, *, command: str, config_name
     )
 
 
-def _without_paths(config: RunConfig) -> dict[str, Any]:
-    said = config.model_dump(mode="json", exclude=_PRIVATE_SETTINGS)
-    for use in said["bundles"]:  # a bundle may be named by the path of its folder
+def told_settings(settings: Settings) -> dict[str, Any]:
+    """Give what run.json may tell of settings: no path, no address, no password, no pattern of a file's name."""
+    said: dict[str, Any] = _told(settings.model_dump(mode="python"))
+    for use in said.get("bundles", ()):  # a bundle may be named by the path of its folder
         use["name"] = PurePath(use["name"]).name
         use["ensemble"] = [PurePath(name).name for name in use["ensemble"]]
-        use["calibration"] = use["calibration"] and PurePath(use["calibration"]).name
     return said
+
+
+def _told(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        kept = {key: one for key, one in value.items() if key not in _PRIVATE_SETTINGS}
+        return {key: _UNTOLD if key == "file_name" and _says(one) else _told(one) for key, one in kept.items()}
+    if isinstance(value, PurePath):
+        return value.name
+    if isinstance(value, list | tuple):
+        return [_told(one) for one in value]
+    return without_password(value) if isinstance(value, str) else value
+
+
+def _says(patterns: Any) -> bool:
+    return any(patterns.values()) if isinstance(patterns, Mapping) else bool(patterns)
 
 
 def versions() -> dict[str, str]:

@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 
 import platformdirs
 
+from diascope.config import without_password
 from diascope.run.tracking_settings import TrackingSettings
 
 # A server that is there answers its health page within milliseconds, over a slow network within a second.
@@ -109,13 +110,6 @@ def why_unreachable(target: Target) -> str:
     if parts.scheme.startswith(("postgresql", "mysql", "mssql")) and parts.hostname and parts.port:
         return _why_closed(parts.hostname, parts.port)
     return ""
-
-
-def without_password(text: str) -> str:
-    """Take user and password out of an address."""
-    scheme, mark, rest = text.partition("://")
-    host, slash, path = rest.partition("/")
-    return f"{scheme}{mark}{host.rpartition('@')[2]}{slash}{path}" if mark else text
 
 
 def _why_silent(url: str) -> str:
