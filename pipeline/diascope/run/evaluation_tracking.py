@@ -1,13 +1,51 @@
-"""Evaluations and audits go where their batch went: into the same run of MLflow."""
+"""Evaluations and audits go where their batch went: into the same run of MLflow. A csv has a run of its own."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from diascope.run.tracking import SPOOL, Ending, MlflowTracker, RunDescription, Tracker, sync_target
+from diascope.errors import InputError
+from diascope.evaluation.audit.result import AuditResult
+from diascope.evaluation.audit.settings import AuditSettings
+from diascope.evaluation.audit.write import audit_figures, audit_scalars, audit_tags, drift_scalars
+from diascope.evaluation.drift import Moved
+from diascope.findings import BundleStamp
+from diascope.io.outfolder import OutFolder
+from diascope.run.record import read_record
+from diascope.run.tracking import (
+    SPOOL,
+    DatasetDescription,
+    Ending,
+    MlflowTracker,
+    RunDescription,
+    TaggedModel,
+    Tracker,
+    open_tracker,
+    sync_target,
+)
 from diascope.run.tracking_sender import SendResult
 from diascope.run.tracking_settings import TrackingSettings
 from diascope.run.tracking_spool import read_spool
+
+# MLflow takes no longer digest of a dataset.
+DIGEST_DIGITS = 36
+
+# What an audit may write that holds no rows of single patients.
+AUDIT_FILES = ("audit.html", "audit.json", "model_card.md")
+
+Tell = Callable[[str], None]
+
+
+class AuditPlan(AuditSettings):
+    """The plan of an audit as a yaml spells it: with where MLflow is."""
+
+    tracking: TrackingSettings = TrackingSettings()
+    """Where the audit is tracked; that of an output folder goes where its batch went."""
+
+    @property
+    def audit(self) -> AuditSettings:
+        """What the audit depends on: where it is tracked changes no plan."""
+        return AuditSettings.model_validate(self.model_dump(exclude={"tracking"}))
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +58,8 @@ class Extra:
         folder: Artifact folder, such as `audit`.
         files: Files of the output folder, without pixels.
         tables: Csv files of the output folder, to look at as tables.
+        datasets: What it rests on.
+        models: Bundles whose registered version is tagged.
     """
 
     metrics: Mapping[str, float]
@@ -27,9 +67,38 @@ class Extra:
     folder: str = ""
     files: Sequence[str] = ()
     tables: Sequence[str] = ()
+    datasets: Sequence[DatasetDescription] = ()
+    models: Sequence[TaggedModel] = ()
 
 
-def add_to_batch(root: Path, extra: Extra, tell: Callable[[str], None]) -> SendResult | None:
+def track_audit(source: Path, folder: Path, result: AuditResult, settings: TrackingSettings, tell: Tell) -> None:
+    """Track an audit: in the run of the batch that was audited, else in a run of its own.
+
+    Args:
+        source: What was audited.
+        folder: Where the audit was written.
+        result: What it found.
+        settings: Where MLflow is, for an audit that belongs to no batch.
+        tell: Shows a text to the person at the keyboard.
+    """
+    if not settings.enabled:
+        return
+    if folder.resolve() == (source / "audit").resolve() and (source / SPOOL).is_file():
+        add_to_batch(source, _audit_extra(result, folder, "audit/", _stamps(source)), tell)
+    else:
+        _track_alone(folder, result, _audit_extra(result, folder, "", _stamps(source)), settings, tell)
+
+
+def track_drift(source: Path, folder: Path, moved: Sequence[Moved], tell: Tell) -> None:
+    """Track what moved in the run of the batch; a comparison of folders that were not tracked is not."""
+    if folder.resolve() == (source / "audit").resolve():
+        tags = {"drift.moved": ", ".join(one.name for one in moved if one.has_moved) or "nothing"}
+        add_to_batch(
+            source, Extra(drift_scalars(moved), tags, "audit", ["audit/drift.json"], ["audit/drift.csv"]), tell
+        )
+
+
+def add_to_batch(root: Path, extra: Extra, tell: Tell) -> SendResult | None:
     """Add to the run of a batch; None where the batch was not tracked.
 
     Args:
@@ -56,8 +125,58 @@ def log_extra(tracker: Tracker, extra: Extra, status: Ending) -> SendResult:
     """Log to a run that was started again, and end it as it had ended."""
     tracker.log_metrics(extra.metrics, step=tracker.attempt)
     tracker.log_tags(extra.tags)
+    for dataset in extra.datasets:
+        tracker.log_dataset(dataset)
     for file in extra.files:
         tracker.log_file(file, extra.folder)
+    for file in extra.pictures:
+        tracker.log_file(file, extra.folder, "is_one")
     for file in extra.tables:
         tracker.log_table(file, f"{extra.folder}_{Path(file).stem}")  # MLflow makes no folders for tables
+    for model in extra.models:
+        tracker.tag_model(model)
     return tracker.finish(status)
+
+
+def _audit_extra(result: AuditResult, folder: Path, below: str, stamps: Sequence[BundleStamp]) -> Extra:
+    figures = [f"{name}.svg" for name in audit_figures(result)]
+    tables = [path.name for path in sorted(folder.glob("*.csv"))]
+    named = result.settings.get("where", {}).get("bundle")
+    profile = {"rows": result.rows, "patients": result.patients}
+    digest = result.table_sha256[:DIGEST_DIGITS] or "none"
+    tags = audit_tags(result)
+    return Extra(
+        audit_scalars(result),
+        tags,
+        "audit",
+        [f"{below}{name}" for name in (*AUDIT_FILES, *figures)],
+        [f"{below}{name}" for name in tables],
+        [DatasetDescription("audited predictions", digest, profile, "audit")],
+        [TaggedModel(one.name, one.sha256, one.version, tags) for one in stamps if named in {None, one.name}],
+    )
+
+
+def _track_alone(folder: Path, result: AuditResult, extra: Extra, settings: TrackingSettings, tell: Tell) -> None:
+    tracker = open_tracker(folder, settings, tell)
+    if tracker is None:
+        return
+    said = {"task": result.task, "threshold": result.threshold, "rows": result.rows, "patients": result.patients}
+    groups = ", ".join(map(str, result.settings["groups"]))
+    tracker.start(
+        RunDescription(
+            result.title,
+            f"audit {result.settings_sha256} {result.table_sha256}",
+            {**said, "groups": groups},
+            {"diascope.command": "audit"},
+            f"Verdict: **{result.verdict}**. The report is audit/audit.html among the artifacts.",
+        )
+    )
+    log_extra(tracker, extra, "FINISHED")
+
+
+def _stamps(source: Path) -> tuple[BundleStamp, ...]:
+    try:
+        record = read_record(OutFolder(source)) if source.is_dir() else None
+    except InputError:  # a folder of label maps may hold a run.json of somebody else
+        return ()
+    return record.bundles if record is not None else ()
