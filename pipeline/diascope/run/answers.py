@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from diascope.bundles.find import BundleInfo
 from diascope.findings import ConfidenceKind, Finding, Measurement, Prediction, Segmentation
 from diascope.imaging.measurements import measure_labels, reached_border
+from diascope.imaging.places import merged
 from diascope.imaging.resample import GridOfLogits
 from diascope.run.calibrated import (
     Confidence,
@@ -73,7 +74,9 @@ def answers_of(said: Iterable[Said]) -> Answers:
     findings: list[Finding] = []
     predictions: list[Prediction] = []
     measurements: list[Measurement] = []
-    masks: dict[str, Mask] = {}
+    # A network that looked at an image part by part drew one map all the same.
+    parts: dict[str, list[Mask]] = {}
+    outlines: dict[str, tuple[Said, Mapping[str, float]]] = {}
     confidences: list[Confidence] = []
     asked = set()
     for one in said:
@@ -81,19 +84,8 @@ def answers_of(said: Iterable[Said]) -> Answers:
         asked.add(bundle.block.task)
         if bundle.block.task == "segment":
             drawn, promised = with_promised_misses(bundle, seen) if one.controls_misses else (seen, {})
-            mask = segment(drawn, volume.space, bundle)
-            masks[one.file] = mask
-            segmentations.append(
-                Segmentation(
-                    bundle.name,
-                    volume.image_id,
-                    one.file,
-                    bundle.labels,
-                    reached_border(mask),
-                    promised_misses=tuple(promised.items()),
-                )
-            )
-            measurements += measure_labels(mask, volume, bundle.name, volume.image_id)
+            parts.setdefault(one.file, []).append(segment(drawn, volume.space, bundle))
+            outlines[one.file] = (one, promised)
             measurements += numbers_of_agreement(one)
             confidences.append(confidence_in_outline(bundle, seen))
         elif bundle.block.task == "detect":
@@ -106,6 +98,10 @@ def answers_of(said: Iterable[Said]) -> Answers:
             predictions += named
             confidences.append(confidence_in_classes(named))
             measurements += numbers_of_predictions(named)
+    masks = {file: merged(drawn) for file, drawn in parts.items()}
+    for file, (one, promised) in outlines.items():
+        segmentations.append(_segmentation(one, masks[file], promised))
+        measurements += measure_labels(masks[file], one.volume, one.bundle.name, one.volume.image_id)
     confidence, kind = least_sure(confidences)
     return Answers(
         segmentations=tuple(segmentations) if "segment" in asked else None,
@@ -158,4 +154,15 @@ def in_words(predictions: Sequence[Prediction]) -> str:
     """Say the images' classes in a few words: `tumour, score 0.98`. A score is no per cent."""
     return "; ".join(
         f"{one.target.replace('_', ' ')}, score {one.score:.2f}" for one in predictions if one.slice_k is None
+    )
+
+
+def _segmentation(said: Said, mask: Mask, promised: Mapping[str, float]) -> Segmentation:
+    return Segmentation(
+        said.bundle.name,
+        said.volume.image_id,
+        said.file,
+        said.bundle.labels,
+        reached_border(mask),
+        promised_misses=tuple(promised.items()),
     )

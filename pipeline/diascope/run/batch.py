@@ -29,6 +29,7 @@ from diascope.run.record import (
 )
 from diascope.run.resume import Earlier, standing_report, task_keys
 from diascope.run.settings import RunConfig, results_hash
+from diascope.run.within import places_of
 
 
 class Listener(Protocol):
@@ -81,6 +82,7 @@ class BatchOrder:
             store_images=self.config.store_images,
             heatmaps=heatmap_order(self.config.explain, self.plan.bundles, is_checked=study.case_id in self.checked),
             uncertainty=self.config.uncertainty,
+            places=places_of(self.config.bundles, self.plan.bundles),
         )
 
 

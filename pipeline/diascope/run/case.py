@@ -6,6 +6,7 @@ one process or each in another one: an engine decides (`run/local.py`).
     job --read--> images --prepare--> inputs --infer--> outputs --finish--> results --write--> report
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -21,6 +22,7 @@ from diascope.findings import CaseReport
 from diascope.imaging.channels import on_first
 from diascope.imaging.intensity import as_displayed
 from diascope.imaging.numbers import fill_missing
+from diascope.imaging.places import Part, Place
 from diascope.imaging.preview import draw_preview, encode_png, stack_pictures
 from diascope.imaging.resample import GridOfLogits, straighten
 from diascope.io.decode import decode
@@ -33,6 +35,7 @@ from diascope.run.features import farthest, features_of, write_seen
 from diascope.run.heatmaps import HeatmapOrder, MadeMap, draw_maps, make_maps, settle_maps
 from diascope.run.image_record import doubts, image_file, record_images
 from diascope.run.suitability import check_suits, outside_limits
+from diascope.run.within import Awaited, Spoken, settle
 from diascope.tasks.inference import Precision
 from diascope.tasks.uncertainty import Averaged, ask
 from diascope.tasks.uncertainty_settings import UncertaintySettings
@@ -56,6 +59,7 @@ class CaseJob:
         store_images: Whether the images are written beside the results.
         heatmaps: What is to be explained; None where nothing is.
         uncertainty: How often networks are asked, and what is promised of misses.
+        places: Where networks look that do not look everywhere, by their name.
     """
 
     case_id: str
@@ -70,6 +74,11 @@ class CaseJob:
     store_images: bool = True
     heatmaps: HeatmapOrder | None = None
     uncertainty: UncertaintySettings = field(default_factory=UncertaintySettings)
+    places: Mapping[str, Place] = field(default_factory=dict)
+
+    def parts_of(self, bundle: BundleInfo) -> tuple[Part | None, ...]:
+        """List the parts of an image that a network is given one by one; None is all of it."""
+        return self.places[bundle.name].parts if bundle.name in self.places else (None,)
 
     def file_of(self, bundle: BundleInfo, volume: Volume) -> str:
         """Name the label map of a network; the image is named too where a network is given several."""
@@ -101,16 +110,19 @@ class CaseImages:
         ]
 
     def pairs(self) -> list[tuple[BundleInfo, Volume]]:
-        """List each network with each image it is given; of several channels the first, where its answer lies."""
-        return [(bundle, volumes[0]) for bundle, volumes in self.groups()]
+        """List each network with each image it is given; of several channels the first, where its answer lies.
+
+        A network that looks at an image part by part is there once for each part.
+        """
+        return [(bundle, volumes[0]) for bundle, volumes in self.groups() for _ in self.job.parts_of(bundle)]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class CaseInputs:
-    """A study whose images are as its networks want them, in the order of `images.pairs()`."""
+    """A study whose images are as its networks want them, in the order of `images.pairs()`; some have to wait."""
 
     images: CaseImages
-    inputs: tuple[NetworkInput, ...]
+    inputs: tuple[NetworkInput | Awaited, ...]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -157,10 +169,14 @@ def prepare(images: CaseImages) -> CaseInputs:
     for bundle, choice in zip(images.job.bundles, images.job.choices, strict=True):
         for series in choice.chosen:
             check_suits(bundle, choice.field_of_view, images.volumes[series.image_id])
-    inputs = (
-        prepare_input(bundle, *on_first([straighten(fill_missing(as_displayed(volume))) for volume in volumes]))
-        for bundle, volumes in images.groups()
-    )
+    inputs: list[NetworkInput | Awaited] = []
+    for bundle, group in images.groups():
+        volumes = on_first([straighten(fill_missing(as_displayed(volume))) for volume in group])
+        for part in images.job.parts_of(bundle):
+            if part is None:
+                inputs.append(prepare_input(bundle, *volumes))
+            else:
+                inputs.append(Awaited(bundle, volumes[0], images.job.places[bundle.name], part))
     return CaseInputs(images, tuple(inputs))
 
 
@@ -170,11 +186,14 @@ def infer(prepared: CaseInputs) -> CaseOutputs:
     outputs: list[GridOfLogits] = []
     averaged: list[Averaged] = []
     maps: list[MadeMap] = []
-    for (bundle, volume), network_input in zip(prepared.images.pairs(), prepared.inputs, strict=True):
+    spoken: dict[tuple[str, str], Spoken] = {}
+    for (bundle, volume), waiting in zip(prepared.images.pairs(), prepared.inputs, strict=True):
+        network_input = settle(waiting, spoken) if isinstance(waiting, Awaited) else waiting
         members = [open_network(one.folder, one.sha256, job.device) for one in (bundle, *bundle.members)]
         opened = members[0]
         averaged.append(ask(members, network_input, job.uncertainty, job.precision, bundle.block.activation))
         outputs.append(GridOfLogits(averaged[-1].logits, network_input.affine))
+        spoken[bundle.name, volume.image_id] = Spoken(bundle, outputs[-1])
         if job.heatmaps is not None:
             maps += make_maps(job.heatmaps, bundle, volume.image_id, opened, (network_input, outputs[-1]))
     return CaseOutputs(prepared.images, tuple(outputs), tuple(maps), tuple(averaged))
@@ -206,7 +225,7 @@ def finish(inferred: CaseOutputs) -> CaseResults:
         diascope_version=__version__,
     )
     reasons = (
-        *outside_limits(images.pairs()),
+        *outside_limits((bundle, volume) for bundle, volume in images.pairs() if bundle.name not in job.places),
         *doubts(report, {bundle.name: bundle.expected for bundle in job.bundles}),
     )
     report = replace(report, review_first=bool(reasons), review_reasons=reasons)
@@ -257,7 +276,7 @@ def _preview(
     pages = []
     for image_id, volume in images.volumes.items():
         overlays = [(masks[one.file], one.labels) for one in drawn if one.image_id == image_id]
-        names = ", ".join(bundle.name for bundle, given in images.pairs() if given is volume)
+        names = ", ".join(dict.fromkeys(bundle.name for bundle, given in images.pairs() if given is volume))
         classes = in_words([one for one in report.predictions or () if one.image_id == image_id])
         caption = "   ".join(part for part in (report.case_id, names, classes) if part)
         pages.append(draw_preview(volume, overlays, report.findings or (), caption))

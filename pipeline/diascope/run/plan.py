@@ -123,7 +123,7 @@ def _choices(series: Sequence[Series], bundles: Sequence[BundleInfo], config: Ru
 
 def _choice(series: Sequence[Series], bundle: BundleInfo, use: BundleUse) -> Choice:
     name, needs = bundle.name, bundle.block.needs
-    field_of_view = FieldOfView() if use.any_field_of_view else bundle.block.field_of_view
+    field_of_view = FieldOfView() if use.any_field_of_view or use.within else bundle.block.field_of_view
     if use.channels:
         return choose_channels(name, needs, use.channels, series, field_of_view=field_of_view)
     return choose(name, needs, use.select, series, field_of_view=field_of_view)

@@ -16,6 +16,38 @@ from diascope.tasks.uncertainty_settings import UncertaintySettings
 Precision = Literal["auto", "float32", "bfloat16", "float16"]
 
 
+Fractions = tuple[Annotated[float, Field(ge=0, le=1)], Annotated[float, Field(ge=0, le=1)]]
+
+
+class PartSettings(Settings):
+    """A part of a label's box, along the patient's axes, as fractions of the box."""
+
+    left_right: Fractions = (0.0, 1.0)
+    """0 is the patient's left end of the box, 1 its right end."""
+
+    back_front: Fractions = (0.0, 1.0)
+    """0 is the back."""
+
+    foot_head: Fractions = (0.0, 1.0)
+    """0 is towards the feet."""
+
+
+class WithinSettings(Settings):
+    """Where a network looks that does not look everywhere."""
+
+    bundle: str
+    """Name of the network that finds the place; it stands before this one in the config."""
+
+    label: str
+    """Its label; the largest connected piece of it counts."""
+
+    margin_mm: Annotated[float, Field(ge=0)] = 5.0
+    """Added on every side."""
+
+    parts: dict[str, PartSettings] = Field(default_factory=dict)
+    """Parts of the label's box, by a name such as `left`, that are looked at one by one; all of it where left out."""
+
+
 class BundleUse(Settings):
     """One network of a run, and which images it is given."""
 
@@ -34,6 +66,9 @@ class BundleUse(Settings):
 
     calibration: Path | None = None
     """A calibration.json that `diascope evaluate` made; the bundle's own where left out."""
+
+    within: WithinSettings | None = None
+    """Look only where another network of this config found something, not at the whole image."""
 
     any_field_of_view: bool = False
     """Give it images too that show less or more than it was made for; their cases are called doubtful."""
@@ -104,6 +139,15 @@ class RunConfig(Settings):
         if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", name):
             raise ValueError(f"{name} is not a device: one of auto, cpu, cuda, cuda:0, cuda:1, ...")
         return name
+
+    @model_validator(mode="after")
+    def _check_order(self) -> Self:
+        earlier: set[str] = set()
+        for use in self.bundles:
+            if use.within is not None and use.within.bundle not in earlier:
+                raise ValueError(f"{use.name} looks within {use.within.bundle}, which must stand before it in bundles")
+            earlier.add(use.name)
+        return self
 
 
 def results_hash(config: RunConfig) -> str:
