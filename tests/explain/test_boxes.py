@@ -74,7 +74,9 @@ def test_the_score_of_the_matched_anchor_is_the_score_that_monais_detector_gave_
     image = NetworkInput(window[0].numpy(), np.eye(4))
 
     assert len(found[detector.target_box_key]) == 5
-    for box, label, score in zip(found[detector.target_box_key], found[detector.target_label_key], found[detector.pred_score_key], strict=True):
+    for box, label, score in zip(
+        found[detector.target_box_key], found[detector.target_label_key], found[detector.pred_score_key], strict=True
+    ):
         corners = (tuple(box[:dims].tolist()), tuple(box[dims:].tolist()))
         asked = located(opened(detector), image, ExplainRequest("detect", int(label), "lesion", box=corners))
         seen = windows_of(opened(detector), image, asked)

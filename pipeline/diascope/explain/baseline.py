@@ -16,6 +16,9 @@ BLUR_SHARE = 1 / 8
 # range between the 1st and 99th percentile.
 BODY_SHARE = 0.05
 
+# Two legs are two parts of a body; what is smaller than this share of the largest part is none.
+PART_SHARE = 0.1
+
 # The background is the commonest value of the outer faces, so it needs to be common there.
 FLAT_FACES_SHARE = 0.3
 
@@ -46,5 +49,16 @@ def body_of(image: NDArray[np.float32]) -> NDArray[np.bool_] | None:
     if near == 0 or float((np.abs(faces - background) <= near).mean()) < FLAT_FACES_SHARE:
         return None
     differs = np.abs(first - background) > near
-    body = np.stack([ndimage.binary_fill_holes(differs[..., k]) for k in range(first.shape[2])], axis=-1)
+    body = _large_parts(np.stack([ndimage.binary_fill_holes(differs[..., k]) for k in range(first.shape[2])], axis=-1))
     return body if body.any() and not body.all() else None
+
+
+def _large_parts(body: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    # (x, y, z); a tag, a cable and the noise of the air differ from the air, too.
+    parts, count = ndimage.label(body)
+    if count < 2:
+        return body
+    sizes = np.bincount(parts.ravel())
+    sizes[0] = 0
+    kept: NDArray[np.bool_] = (sizes >= PART_SHARE * sizes.max())[parts]
+    return kept
