@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
+from diascope.bundles.lock import digest_bundle, whole_digest
 from diascope.config import parse_settings
 from diascope.run.tracking import RunDescription, open_tracker
 from diascope.run.tracking_settings import TrackingSettings
@@ -83,7 +84,8 @@ def test_the_finished_bundle_is_registered_with_its_card_as_description(
     assert version.run_id == run.info.run_id
     assert version.description == card
     assert client.get_registered_model("ball_segmentation").description == card
-    assert version.tags == {"version": "0.1.0", "licence": "Apache-2.0", "research_only": "false"}
+    facts = {"version": "0.1.0", "licence": "Apache-2.0", "research_only": "false"}
+    assert version.tags == {**facts, "sha256": whole_digest(digest_bundle(folder))}
     stored = Path(client.download_artifacts(run.info.run_id, "bundle/models/model.safetensors", str(tmp_path)))
     assert stored.read_bytes() == (folder / "models" / "model.safetensors").read_bytes()
 

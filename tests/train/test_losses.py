@@ -2,6 +2,7 @@
 
 import math
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
@@ -9,6 +10,7 @@ from torch import Tensor, nn
 from diascope.errors import ConfigError
 from diascope.train.losses import LOSSES, Penalised, build_loss
 from diascope.train.recipe import LossSettings, RegularisationSettings
+from diascope.train.sources import class_weights
 
 # Two of eight voxels are foreground; the network gives them 0.8, one other voxel 0.6, the rest 0.1.
 LABEL = torch.tensor([[[[1.0, 1.0, 0.0, 0.0], [0.0, 0.0, 0.0, 0.0]]]])
@@ -141,3 +143,31 @@ def test_l1_empties_a_weight_that_nothing_needs_and_l2_only_shrinks_it() -> None
 
     assert ends["l1"] < 0.006  # within one step of nothing
     assert ends["l2"] > 0.05
+
+
+def test_a_rare_class_weighs_more_and_by_the_root_or_in_full() -> None:
+    frequencies = np.array([0.81, 0.16, 0.03])
+
+    whole, root = (class_weights(frequencies, kind) for kind in ("inverse_frequency", "inverse_sqrt_frequency"))
+
+    assert class_weights(frequencies, "none") is None
+    assert whole is not None
+    assert root is not None
+    assert whole[2] / whole[0] == pytest.approx(27)
+    assert root[1] / root[0] == pytest.approx(9 / 4)
+    assert np.mean(whole) == pytest.approx(1) == pytest.approx(np.mean(root))
+
+
+def test_weighted_by_frequency_both_classes_pull_alike_on_a_network_that_knows_nothing() -> None:
+    label = torch.zeros(1, 1, 10, 10)
+    label[..., 0, :5] = 1.0  # one voxel in twenty
+    pulls = {}
+    for kind in ("none", "inverse_frequency"):
+        logits = torch.zeros(1, 2, 10, 10, requires_grad=True)
+        weights = class_weights(np.array([0.95, 0.05]), kind)
+        build_loss(LossSettings(name="cross_entropy"), weights)(logits, label).backward()
+        assert logits.grad is not None
+        pulls[kind] = float(logits.grad[:, 1].sum())
+
+    assert pulls["none"] > 0.4  # everything pulls towards background
+    assert pulls["inverse_frequency"] == pytest.approx(0, abs=1e-5)

@@ -79,13 +79,19 @@ class ReferenceFeatures:
             )
 
 
-def write_reference(path: Path, reference: ReferenceFeatures) -> None:
-    """Write a bundle's reference features; nothing in the file says who the patients are."""
+def write_reference(path: Path, reference: ReferenceFeatures, split: str = "calibration") -> None:
+    """Write a bundle's reference features; nothing in the file says who the patients are.
+
+    Args:
+        path: The file.
+        reference: The features.
+        split: Whose they are, in words: the calibration split, or with it the training's where that is small.
+    """
     tensors = {
         "features": np.ascontiguousarray(reference.features, dtype=np.float32),
         "patient": np.ascontiguousarray(reference.patient, dtype=np.int64),
     }
-    save_file(tensors, path, metadata={"format": FORMAT, "layer": reference.layer, "split": "calibration"})
+    save_file(tensors, path, metadata={"format": FORMAT, "layer": reference.layer, "split": split})
 
 
 def read_reference(folder: Path) -> ReferenceFeatures | None:

@@ -28,17 +28,23 @@ from diascope.evaluation.calibration_file import (
 )
 from diascope.evaluation.calibration_learning import learn_confidence, learn_missed_volume, learn_target
 from diascope.evaluation.conformal import missed_share
-from diascope.evaluation.out_of_distribution import REFERENCE, ReferenceFeatures, write_reference
+from diascope.evaluation.out_of_distribution import (
+    FEWEST_PATIENTS,
+    REFERENCE,
+    ReferenceFeatures,
+    write_reference,
+)
 from diascope.evaluation.segmentation import dice
 from diascope.geometry import affine_of
 from diascope.imaging.resample import GridOfLogits
+from diascope.io.splits import Split
 from diascope.tasks.features import watched
 from diascope.tasks.inference import run_network
 from diascope.tasks.segment import segment
 from diascope.tasks.uncertainty import lesion_probabilities, segmentation_confidence
 from diascope.train.answer_kinds import task_of
 from diascope.train.scoring import ScoredImage, scored_images
-from diascope.train.settings import TrainConfig
+from diascope.train.settings import SynthesisSettings, TrainConfig
 from diascope.train.slice_scoring import ClassScore, score_classes
 
 log = logging.getLogger(__name__)
@@ -85,6 +91,8 @@ def judge_bundle(config: TrainConfig, folder: Path) -> tuple[str, ...]:
     for old in (CALIBRATION, REFERENCE):
         (folder / old).unlink(missing_ok=True)
     task = task_of(config)
+    if isinstance(config.source, SynthesisSettings):
+        return ("nothing is calibrated on synthetic images: on scans it would promise what nobody measured",)
     if task == "detect":
         return ("the scores of findings are not calibrated: a threshold is chosen, and no probability is claimed",)
     images = list(_judged(config, folder)) if task == "segment" else []
@@ -92,18 +100,32 @@ def judge_bundle(config: TrainConfig, folder: Path) -> tuple[str, ...]:
     values: dict[str, Any] = _segmentation(images, missing) if task == "segment" else _classes(config, folder, missing)
     if values.pop("is_worth_keeping"):
         write_calibration(folder / CALIBRATION, BundleCalibration(split="calibration split", **values))
-    if task == "segment" and (reference := _tried(lambda: _reference(images), "reference features", missing)):
-        write_reference(folder / REFERENCE, reference)
+    if task == "segment":
+        _write_reference(config, folder, images, missing)
     for sentence in missing:
         log.info("%s", sentence)
     return tuple(missing)
 
 
-def _judged(config: TrainConfig, folder: Path) -> Iterator[JudgedImage]:
+def _write_reference(config: TrainConfig, folder: Path, images: list[JudgedImage], missing: list[str]) -> None:
+    """Write how images look that the network is used to; few held-out patients are joined by those of the training.
+
+    Their features lie a little closer together than those of images the network never saw, so that
+    a usual new image is called unusual more often, never less.
+    """
+    split = "calibration"
+    if len({image.patient for image in images}) < FEWEST_PATIENTS:
+        split = "training and calibration"
+        images = [*images, *_judged(config, folder, "train")]
+    if reference := _tried(lambda: _reference(images), "reference features", missing):
+        write_reference(folder / REFERENCE, reference, split)
+
+
+def _judged(config: TrainConfig, folder: Path, split: Split = "calibration") -> Iterator[JudgedImage]:
     plain = read_bundle(folder)
     digest = whole_digest(digest_bundle(folder))
     bundle = BundleInfo(plain.name, plain.folder, plain.version, plain.description, plain.block, digest)
-    for image in scored_images(config, "calibration"):
+    for image in scored_images(config, split):
         yield _judge(bundle, image, config)
 
 

@@ -184,7 +184,7 @@ def class_weights(frequencies: NDArray[np.float64], kind: str) -> list[float] | 
     """
     if kind == "none":
         return None
-    weights = 1 / np.sqrt(frequencies)
+    weights = 1 / (np.sqrt(frequencies) if kind == "inverse_sqrt_frequency" else frequencies)
     return [float(weight) for weight in weights / weights.mean()]
 
 

@@ -95,7 +95,7 @@ def train_network(
         network=network,
         optimiser=optimiser,
         schedule=build_schedule(config.schedule, optimiser, config.epochs * config.steps_per_epoch),
-        loss=_loss(config, data, network).to(team.device),
+        loss=loss_of(config, data, network).to(team.device),
         team=team,
         frozen=frozen,
     )
@@ -117,6 +117,16 @@ def training_data(config: TrainConfig) -> TrainingData:
     if isinstance(config.source, ReconstructionSettings):
         return _unlabelled_data(config, config.source, train, held)
     return _masked_data(config, train, held)
+
+
+def loss_of(config: TrainConfig, data: TrainingData, network: nn.Module) -> nn.Module:
+    """Build what a training lowers, with its price for large weights."""
+    if isinstance(config.source, BoxSettings):
+        return BoxLoss(network, config.source)
+    is_filling = isinstance(config.source, ReconstructionSettings)
+    loss = MaskedError() if is_filling else build_loss(config.loss, data.class_weights)
+    price = config.regularisation
+    return Penalised(loss, network, price) if price.l1 or price.l2 else loss
 
 
 def _synthesis_data(
@@ -192,15 +202,6 @@ def _watch(training: Training, data: TrainingData) -> Watch:
     if isinstance(config.source, BoxSettings):
         return watch_boxes(training, data.validation, config.source, inferer)
     return watch_labels(training, data.validation, names, inferer)
-
-
-def _loss(config: TrainConfig, data: TrainingData, network: nn.Module) -> nn.Module:
-    if isinstance(config.source, BoxSettings):
-        return BoxLoss(network, config.source)
-    is_filling = isinstance(config.source, ReconstructionSettings)
-    loss = MaskedError() if is_filling else build_loss(config.loss, data.class_weights)
-    price = config.regularisation
-    return Penalised(loss, network, price) if price.l1 or price.l2 else loss
 
 
 def _started(network: nn.Module, config: TrainConfig, team: Team) -> Frozen | None:
