@@ -1,18 +1,21 @@
 """A real server on a real socket, over an output folder that holds every kind of result."""
 
 import contextlib
+import shutil
 import threading
 import uuid
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from diascope.io.outfolder import OutFolder
 from diascope.viewer.desk import Desk
 from diascope.viewer.server import started
 from diascope.viewer.settings import ViewSettings
+from diascope.viewer.store.opening import file_url, open_engine
 from tests.phantoms import Phantoms, write_out
 from tests.viewer.browser import Browser
 from tests.viewer.chromium import ReviewPage, chromium, new_page
@@ -44,13 +47,28 @@ class Viewer:
 Serve = Callable[..., Viewer]
 
 
+@pytest.fixture(scope="session")
+def template(tmp_path_factory: pytest.TempPathFactory) -> Phantoms:
+    """Phantoms with an empty record, made once: each test gets a copy."""
+    phantoms = write_out(tmp_path_factory.mktemp("template") / "out")
+    open_engine(file_url(OutFolder(phantoms.folder))).dispose()
+    return phantoms
+
+
 @pytest.fixture
-def serve(tmp_path: Path) -> Iterator[Serve]:
+def phantoms(template: Phantoms, tmp_path: Path) -> Phantoms:
+    """An output folder of one's own."""
+    shutil.copytree(template.folder, tmp_path / "out")
+    return replace(template, folder=tmp_path / "out")
+
+
+@pytest.fixture
+def serve(phantoms: Phantoms, tmp_path: Path) -> Iterator[Serve]:
     """Start servers: `serve()` over a fresh phantom OUT, `serve(blinded=True)` with other settings."""
     with contextlib.ExitStack() as stack:
 
-        def start(phantoms: Phantoms | None = None, folders: list[Path] | None = None, **changed: Any) -> Viewer:
-            served = phantoms or write_out(tmp_path / "out")
+        def start(shown: Phantoms | None = None, folders: list[Path] | None = None, **changed: Any) -> Viewer:
+            served = shown or phantoms
             values = {"port": 0, "state_dir": tmp_path / "state", "mirror": False, **changed}
             server = stack.enter_context(started(folders or [served.folder], ViewSettings(**values)))
             thread = threading.Thread(target=server.run, daemon=True)

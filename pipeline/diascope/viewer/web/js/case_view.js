@@ -192,6 +192,11 @@ export class CaseView {
     this.picture.refresh();
   }
 
+  setVersion(name, version) {
+    this.overlays.versions.set(name, version);
+    this.changed({ maps: true });
+  }
+
   setOpacity(kind, value) {
     this.overlays.opacity[kind] = value;
     this.picture.refresh();

@@ -9,7 +9,7 @@
 import { newKey } from "./api.js";
 import { button, dropDown, el } from "./dom.js";
 import { colourTable } from "./label_layer.js";
-import { onImage, spoken } from "./case_facts.js";
+import { spoken } from "./case_facts.js";
 import { readNifti } from "./nifti.js";
 import { paintedVoxels } from "./brush.js";
 
@@ -23,13 +23,17 @@ export class Editing {
   }
 
   canEdit() {
-    return Boolean(this.view.caseData && onImage(this.view.caseData.segmentations, this.view.imageId).some((map) => map.url));
+    return Boolean(this.view.caseData && this.#maps().some((map) => map.url));
   }
 
   async toggle() {
     if (this.isOpen) return this.leave();
     if (!this.canEdit()) return this.view.app.say("There is no segmentation here to correct.");
-    return this.#begin(onImage(this.view.caseData.segmentations, this.view.imageId).find((map) => map.url));
+    return this.#begin(this.#maps().find((map) => map.url));
+  }
+
+  #maps() {
+    return this.view.overlays.segmentations(this.view.caseData, this.view.imageId);
   }
 
   /** Stop painting; the draft stays on the server until it is saved or discarded. */
@@ -97,7 +101,7 @@ export class Editing {
   async #begin(map) {
     const { view } = this;
     try {
-      const answer = await view.api.post(this.#path("draft"), { bundle: map.bundle, image_id: view.imageId, base: map.version || "ai", part: map.part });
+      const answer = await view.api.post(this.#path("draft"), { ...which(map), base: String(map.version || "ai") });
       const url = answer.draft?.url || map.url;
       const nifti = await readNifti(await view.api.bytes(url));
       Object.assign(this, { isOpen: true, map: { ...map, labels: answer.draft?.labels || map.labels }, data: nifti.data.slice(), draft: answer.draft || {} });
@@ -132,7 +136,7 @@ export class Editing {
     const { view, map } = this;
     const path = kind === "stroke" ? "stroke" : `draft/${kind}`;
     try {
-      const answer = await view.api.post(this.#path(path), { bundle: map.bundle, image_id: view.imageId, base_version: this.draft.base, part: map.part, ...body });
+      const answer = await view.api.post(this.#path(path), { ...which(map), ...body });
       this.draft = answer.draft || this.draft;
       const differs = kind === "stroke" && answer.changed_voxels !== undefined && answer.changed_voxels !== this.changed;
       if ((isReload || differs) && this.isOpen) await this.#reload();
@@ -153,7 +157,7 @@ export class Editing {
   async #finish(kind) {
     const { view } = this;
     try {
-      const answer = await view.api.post(this.#path(`draft/${kind}`), { bundle: this.map.bundle, image_id: view.imageId, part: this.map.part });
+      const answer = await view.api.post(this.#path(`draft/${kind}`), which(this.map));
       view.app.say(kind === "save" ? `Saved as version ${answer.version ?? ""}: the network's own is kept.` : "The draft is gone.", kind === "save" ? "good" : "fair");
       this.leave();
       view.app.forgetCase(view.caseData);
@@ -191,4 +195,9 @@ export class Editing {
       button("Discard", () => this.#finish("discard"), { class: "quiet" }),
       button("Save as a new version", () => this.#finish("save"), { class: "go" }));
   }
+}
+
+/** How the server knows a label map; a corrected version belongs to the map it corrects. */
+function which(map) {
+  return { name: map.corrects || map.name, bundle: map.bundle, image_id: map.image_id, part: map.part };
 }

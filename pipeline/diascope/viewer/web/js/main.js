@@ -227,4 +227,6 @@ class App {
 }
 
 const app = new App(document.getElementById("app"));
+// For tests and for the console.
+globalThis.diascope = app;
 app.start();

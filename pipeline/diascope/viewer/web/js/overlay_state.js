@@ -20,6 +20,7 @@ export class OverlayState {
     this.hidden = new Set();
     this.heat = { key: null, threshold: 0.35, colormap: "inferno", allowed: new Set() };
     this.maps = new Map();
+    this.versions = new Map();
   }
 
   /** The heatmaps of an image, each with its key. */
@@ -33,6 +34,23 @@ export class OverlayState {
     const map = maps.find((one) => one.key === this.heat.key) || maps.find((one) => one.trust !== "unsupported") || maps[0];
     if (!map) return null;
     return { ...map, isDrawable: Boolean(map.url) && (map.trust !== "unsupported" || this.heat.allowed.has(map.key)) };
+  }
+
+  /** Label maps of an image, each in the version that is looked at: the newest correction, unless another was chosen. */
+  segmentations(caseData, imageId) {
+    return onImage(caseData.segmentations, imageId).map((map) => {
+      const versions = this.versionsOf(caseData, map);
+      const wanted = this.versions.get(map.name) ?? versions.at(-1)?.version;
+      const found = versions.find((one) => String(one.version) === String(wanted));
+      return found ? { ...map, url: found.url, labels: found.labels || map.labels, version: found.version, corrects: map.name } : map;
+    });
+  }
+
+  /** The corrections of a map, oldest first. */
+  versionsOf(caseData, map) {
+    return (caseData.corrections || [])
+      .filter((one) => one.bundle === map.bundle && one.image_id === map.image_id && (one.part || 1) === (map.part || 1) && `seg-${one.segmentation}` === map.name.replace(/-\d+$/, ""))
+      .sort((one, other) => one.version - other.version);
   }
 
   isLabelShown(key) {
@@ -57,7 +75,7 @@ export class OverlayState {
     // Areas would hide the heatmap below them.
     const isOutline = this.isOutline || (this.show.heat && Boolean(this.chosenHeat(caseData, imageId)?.isDrawable));
     if (this.show.seg && withSegmentation) {
-      for (const map of onImage(caseData.segmentations, imageId)) {
+      for (const map of this.segmentations(caseData, imageId)) {
         const nifti = volumeOf(map.url);
         const alpha = (label) => this.#alpha(map, label);
         if (nifti) shown.push(drawn(map.url, nifti, colourTable(map.labels, alpha), { isFilled: !isOutline, isOutlined: isOutline }));
@@ -75,7 +93,7 @@ export class OverlayState {
 
   /** Addresses of every label map that is wanted now. */
   labelUrls(caseData, imageId) {
-    const maps = [...(this.show.seg ? onImage(caseData.segmentations, imageId) : []), ...(this.show.truth ? onImage(caseData.truth, imageId) : [])];
+    const maps = [...(this.show.seg ? this.segmentations(caseData, imageId) : []), ...(this.show.truth ? onImage(caseData.truth, imageId) : [])];
     return maps.map((map) => map.url).filter(Boolean);
   }
 
@@ -105,7 +123,7 @@ export class OverlayState {
   async gpuOverlays(caseData, imageId, volumes, has3d) {
     const wanted = [];
     if (has3d && this.show.seg) {
-      for (const map of onImage(caseData.segmentations, imageId).filter((one) => one.url)) {
+      for (const map of this.segmentations(caseData, imageId).filter((one) => one.url)) {
         const colours = lutOf(map.labels, (label) => this.#alpha(map, label));
         wanted.push({ key: `3d:${map.url}`, nifti: await volumes.get(map.url), colours, opacity: 1 });
       }

@@ -1,7 +1,7 @@
 /** One flat list of labels: eye, colour, name, volume, verdict; a search where there are many. */
 
-import { flatLabels, millilitres, onImage, spoken } from "./case_facts.js";
-import { button, el } from "./dom.js";
+import { flatLabels, millilitres, onImage, spoken, timeText } from "./case_facts.js";
+import { button, dropDown, el } from "./dom.js";
 
 /** More labels than this get a search field. */
 const MANY = 10;
@@ -11,7 +11,8 @@ const MARKS = { true: "✓", wrong_extent: "↔", false: "✗" };
 
 /** @param {any} view the case view */
 export function labelsPanel(view) {
-  const rows = flatLabels(onImage(view.caseData.segmentations, view.imageId));
+  const maps = view.overlays.segmentations(view.caseData, view.imageId);
+  const rows = flatLabels(maps);
   const broken = onImage(view.caseData.segmentations, view.imageId).filter((map) => map.error);
   if (!rows.length && !broken.length) return null;
   const list = el("ul", { class: "labels" }, shownRows(view, rows).map((row) => labelRow(view, row)));
@@ -32,8 +33,18 @@ export function labelsPanel(view) {
       toggle("outlines", overlays.isOutline, () => view.actions.toggleOutline(), "O"),
       slider("opacity", overlays.opacity.seg, (value) => view.setOpacity("seg", value)),
       view.canEdit ? button("correct", () => view.actions.edit(), { class: "quiet", title: "Correct a segmentation (,)" }) : null),
+    maps.map((map) => versionChoice(view, map)),
     broken.map((map) => el("p", { class: "problem" }, `${map.bundle}: ${map.error.reason}`)),
     search, list);
+}
+
+/** Which version of a map is looked at, where there are corrections. */
+function versionChoice(view, map) {
+  const versions = view.overlays.versionsOf(view.caseData, map);
+  if (!versions.length) return null;
+  const name = map.corrects || map.name;
+  const choices = [["ai", `${spoken(map.bundle)}: the network's own`], ...versions.map((one) => [String(one.version), `${spoken(map.bundle)}: corrected by ${one.who}, ${timeText(one.when)}`])];
+  return dropDown(choices, String(map.version ?? "ai"), (version) => view.setVersion(name, version), { class: "version-choice", "aria-label": "version" });
 }
 
 /** A check box that looks like a switch, with its key. */
