@@ -26,11 +26,22 @@ from diascope.viewer.handlers import action, checked_query, page
 from diascope.viewer.outs import inside
 from diascope.viewer.slice_page import SliceAsked, slice_answer, slices_answer
 from diascope.viewer.store.verdicts import VerdictAsked
-from diascope.viewer.worklist import NextRequest, WorklistRequest, neighbour, position, prior_of, worklist_page
+from diascope.viewer.worklist import (
+    NextRequest,
+    WorklistRequest,
+    neighbour,
+    position,
+    prior_of,
+    unbiased,
+    worklist_page,
+)
 
 log = logging.getLogger(__name__)
 
 _HASHED = re.compile(r"\.[0-9a-f]{8,}\.")
+
+_ALIKE = ("modality", "sequence", "plane", "contrast", "view", "body_part")
+"""What an image and its prior should have in common."""
 
 _TYPES = {
     ".html": "text/html; charset=utf-8",
@@ -158,7 +169,9 @@ def _version(desk: Desk, _: Request) -> Response:
 
 def _next(desk: Desk, request: Request) -> Response:
     desk.index.refresh()
-    return json_answer(neighbour(desk.index, checked_query(NextRequest, request), session_of(request).reviewer))
+    asked = checked_query(NextRequest, request)
+    asked = unbiased(asked) if desk.settings.blinded else asked
+    return json_answer(neighbour(desk.index, asked, session_of(request).reviewer))
 
 
 def _opened(desk: Desk, request: Request) -> CaseFiles:
@@ -171,16 +184,38 @@ def _case(desk: Desk, request: Request) -> Response:
     desk.index.read_now(out_id, case.case_id)
     review = verdict_page.review_part(desk, case.out, case.case_id, case.digest, reviewer)
     answer: dict[str, Any] = case_answer(case, hides_ai=review["hides_ai"]) | review
-    here = NextRequest(out=out_id, after=case.case_id, list="all")
+    here = _queue(desk, out_id, case.case_id)
     answer["position"] = position(desk.index, here, reviewer)
     for name, direction in (("next", "next"), ("prev", "previous")):
         found = neighbour(desk.index, here.model_copy(update={"direction": direction}), reviewer)
         answer[name] = None if found.get("done") else {key: found[key] for key in ("out", "case_id")}
-    answer |= {"truth": [], "prior": prior_of(desk.index, out_id, case.case_id), "corrections": []}
+    answer |= {"truth": [], "prior": _prior(desk, case), "corrections": []}
     if not review["hides_ai"]:
         fixes = correction_page.correction_answers(case, reviewer, only_mine=desk.settings.blinded)
         answer["corrections"] = fixes
     return json_answer(answer)
+
+
+def _queue(desk: Desk, out_id: str, case_id: str) -> NextRequest:
+    here = NextRequest(out=out_id, after=case_id, list="all")
+    return unbiased(here) if desk.settings.blinded else here
+
+
+def _prior(desk: Desk, case: CaseFiles) -> dict[str, Any] | None:
+    """Find the study before, and the image of it that is most like the first of this one."""
+    found = prior_of(desk.index, case.out.out_id, case.case_id)
+    if found is None:
+        return None
+    try:
+        before = open_case(desk.index.outs[found["out"]], found["case_id"]).report.images
+    except Problem:
+        return None
+    now = next((image for image in case.report.images if image.stored), None)
+    stored = [image for image in before if image.stored]
+    if now is None or not stored:
+        return None
+    like = max(stored, key=lambda one: sum(getattr(one.facts, name) == getattr(now.facts, name) for name in _ALIKE))
+    return {**found, "image_id": like.image_id}
 
 
 def _volume(desk: Desk, request: Request) -> Response:

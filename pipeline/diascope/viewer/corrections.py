@@ -274,7 +274,7 @@ def merged(whole: NDArray[Any], part: NDArray[np.uint8], values: list[int]) -> N
     """
     dtype = np.uint8 if max([*values, int(whole.max(initial=0))]) < 256 else np.uint16
     table = np.array([0, *values], dtype=dtype)
-    corrected: NDArray[np.unsignedinteger] = table[part]
+    corrected: NDArray[Any] = table[part]
     others = np.asarray(whole).astype(dtype, copy=False)
     kept = (corrected == 0) & (dense(whole, values) == 0)
     corrected[kept] = others[kept]

@@ -19,8 +19,8 @@ from diascope.viewer.review_export import Tables
 
 log = logging.getLogger(__name__)
 
-# A reader who goes from case to case gives a verdict every few seconds: they are sent together.
-QUIET_SECONDS = 10.0
+# A reader who goes from case to case gives a verdict every few seconds: they are sent together, at the next pause.
+QUIET_SECONDS = 30.0
 
 Send = Callable[[ServedOut, Extra], None]
 

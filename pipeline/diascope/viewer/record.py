@@ -1,6 +1,6 @@
 """The record of each output folder, kept in step with the table that the worklist is made of."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from diascope.findings import CaseReport
@@ -159,24 +159,21 @@ class Record:
         self._set(out_id, case_id, "urgent", int(any(one.new.asked.urgent for one in standing)))
 
 
-def open_record(index: CaseIndex, url: str, *, blinded: bool) -> Record:
-    """Open the record of every output folder.
+def open_shelves(outs: Iterable[ServedOut], url: str) -> dict[str, Shelf]:
+    """Open the databases of output folders.
 
     Args:
-        index: All cases.
+        outs: The folders.
         url: Of one database for all; by default each folder has its own file.
-        blinded: See `Record`.
 
     Raises:
         ConfigError: The address cannot be used.
         OutputError: A database cannot be opened.
     """
     shared = Reviews(open_engine(url)) if url else None
-    shelves = {
-        out_id: Shelf(shared or Reviews(open_engine(file_url(out.folder))), out_key(out.folder))
-        for out_id, out in index.outs.items()
+    return {
+        out.out_id: Shelf(shared or Reviews(open_engine(file_url(out.folder))), out_key(out.folder)) for out in outs
     }
-    return Record(index, shelves, blinded=blinded)
 
 
 def drawn(place: Place | None, report: CaseReport) -> tuple[Sampling, float | None]:

@@ -19,7 +19,7 @@ from diascope.viewer.desk import Desk
 from diascope.viewer.index import CaseIndex
 from diascope.viewer.mirror import Mirror
 from diascope.viewer.outs import ServedOut, open_outs
-from diascope.viewer.record import Record, open_record
+from diascope.viewer.record import Record, open_shelves
 from diascope.viewer.review_export import Tables, tables_of
 from diascope.viewer.sessions import Sessions, load_secret
 from diascope.viewer.settings import ViewSettings
@@ -75,7 +75,8 @@ def started(folders: Sequence[Path], settings: ViewSettings) -> Iterator[Started
         listening = stack.enter_context(_listening(settings))
         scratch = stack.enter_context(Scratch())
         index = CaseIndex(outs, settings.sample_part, settings.sample_seed)
-        record = stack.enter_context(closing(open_record(index, settings.reviews, blinded=settings.blinded)))
+        shelves = open_shelves(outs, settings.reviews)
+        record = stack.enter_context(closing(Record(index, shelves, blinded=settings.blinded)))
         mirror = stack.enter_context(closing(Mirror(partial(_tables, index, record) if settings.mirror else None)))
         desk = Desk(
             settings, token, sessions, index, scratch, record, Drafts(scratch), mirror, users, threading.Event()

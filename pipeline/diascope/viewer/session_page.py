@@ -102,11 +102,16 @@ def session_answer(desk: Desk, session: Session) -> dict[str, Any]:
         "outs": [_out(desk, out, session.reviewer) for out in desk.index.outs.values()],
         "reasons": [{"key": key, "name": key.replace("_", " ")} for key in REASONS],
         "reviewers": _reviewers(desk, session.reviewer),
-        "window_presets": [
-            {"key": key, "name": name, "centre": centre, "width": width, "modality": "CT"}
-            for key, name, centre, width in WINDOWS
-        ],
+        "window_presets": presets(),
     }
+
+
+def presets() -> list[dict[str, Any]]:
+    """Spell the window presets of CT for the page."""
+    return [
+        {"key": key, "name": name, "centre": centre, "width": width, "modality": "CT"}
+        for key, name, centre, width in WINDOWS
+    ]
 
 
 def session(desk: Desk, request: Request) -> Response:

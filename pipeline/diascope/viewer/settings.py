@@ -55,6 +55,9 @@ class ViewSettings(Settings):
     mirror: bool = True
     """Send verdicts to the batch's MLflow run, as tags and metrics."""
 
+    export_mb: Annotated[float, Field(gt=0)] = 100.0
+    """How large an exported page may be, in megabytes."""
+
     truth: Path | None = None
     """Manifest with the truth, to be drawn as outlines; see `diascope evaluate --truth`."""
 

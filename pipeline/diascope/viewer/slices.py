@@ -189,7 +189,7 @@ def _with_labels(picture: NDArray[np.uint8], cut: NDArray[Any], layer: LabelLaye
         table[value] = ImageColor.getrgb(colour)[:3]
         is_drawn[value] = True
     strength = _border(values).astype(np.float64) if layer.is_outline else layer.opacity
-    part: NDArray[np.float64] = is_drawn[values] * strength
+    part: NDArray[Any] = is_drawn[values] * strength
     mixed = picture * (1 - part[:, :, None]) + table[values] * part[:, :, None]
     painted: NDArray[np.uint8] = mixed.round().astype(np.uint8)
     return painted

@@ -16,7 +16,7 @@ from diascope.viewer.outs import ServedOut
 from diascope.viewer.review_export import Tables, tables_of
 from diascope.viewer.review_table import COLUMNS, JUDGED_COLUMNS, as_csv, as_json
 from diascope.viewer.store.verdicts import SavedVerdict, VerdictAsked
-from diascope.viewer.worklist import NextRequest, neighbour
+from diascope.viewer.worklist import NextRequest, neighbour, unbiased
 
 _MEDIA_TYPES = {"csv": "text/csv; charset=utf-8", "json": "application/json"}
 
@@ -44,13 +44,15 @@ def give_verdict(desk: Desk, request: Request, asked: VerdictAsked) -> Response:
     desk.index.read_now(case.out.out_id, case.case_id)
     saved = desk.record.save(case, reviewer, asked)
     desk.mirror.touch(case.out.out_id)
-    following = neighbour(desk.index, NextRequest(out=case.out.out_id, after=case.case_id, open=True), reviewer)
+    following = NextRequest(out=case.out.out_id, after=case.case_id, open=True)
+    following = unbiased(following) if desk.settings.blinded else following
+    found = neighbour(desk.index, following, reviewer)
     return json_answer(
         {
             "verdict_id": saved.verdict_id,
             "saved_at": saved.saved_at,
             "reveals_ai": asked.read == "first",
-            "next": None if following.get("done") else following,
+            "next": None if found.get("done") else found,
             "case": review_part(desk, case.out, case.case_id, case.digest, reviewer),
         }
     )

@@ -3,7 +3,7 @@
 import json
 import sqlite3
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -14,6 +14,8 @@ SortName = Literal["review_first", "confidence", "case_id", "findings", "status"
 
 QUARANTINE = "burned_in_suspected"
 """Code of files that are held back because text may be burned into their pixels."""
+
+Asked = TypeVar("Asked", bound="WorklistRequest")
 
 _JOIN = (
     " FROM cases LEFT JOIN states AS me ON me.out_id = cases.out_id AND me.case_id = cases.case_id AND me.reviewer = ?"
@@ -71,6 +73,7 @@ def worklist_page(index: CaseIndex, asked: WorklistRequest, reviewer: str, *, bl
         reviewer: Whose verdicts decide what is open.
         blinded: Hide what the network and other readers say.
     """
+    asked = unbiased(asked) if blinded else asked
     filters, values = _filters(asked, reviewer)
     counts = _counts(index, filters, values, reviewer)
     if asked.list in {"refused", "quarantined"}:
@@ -92,6 +95,13 @@ def worklist_page(index: CaseIndex, asked: WorklistRequest, reviewer: str, *, bl
         "counts": counts,
         **_state(index),
     }
+
+
+def unbiased(asked: Asked) -> Asked:
+    """Drop from a request what would tell a blinded reader what a network says."""
+    sort = asked.sort if asked.sort in {"case_id", "status"} else "case_id"
+    words = " ".join(word for word in asked.q.split() if word.lower().startswith(("case-", "case")))
+    return asked.model_copy(update={"sort": sort, "finding": "", "q": words})
 
 
 class NextRequest(WorklistRequest):
