@@ -1,16 +1,18 @@
 """From the headers of many files to series, refusals and a fate for each file."""
 
 import re
+from array import array
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from diascope.errors import InputError, UnsupportedInput
 from diascope.findings import Failure
 from diascope.io.dicom.building import image_of
 from diascope.io.dicom.duplicates import without_copies
-from diascope.io.dicom.headers import Header
+from diascope.io.dicom.headers import Common, Header
 from diascope.io.dicom.kinds import is_projection
+from diascope.io.dicom.shelf import HeaderShelf
 from diascope.io.dicom.splitting import Slice, Stack, crosses_itself, split
 from diascope.io.reader import Context, FoundFile, Grouped, failure_of
 from diascope.io.series import CaseIdentity, FileFate, FileRecord, RefusedImage, Series
@@ -24,15 +26,16 @@ _SCOUT_NAMES = re.compile(
 )
 
 
-def group_headers(headers: Sequence[Header], context: Context) -> Grouped:
-    """Make series of headers; every header's file gets one record."""
+def group_headers(shelf: HeaderShelf, context: Context) -> Grouped:
+    """Make series of headers, one after the other; every header's file gets one record."""
     grouping = _Grouping(context)
-    by_series: dict[tuple[str, str], list[Header]] = defaultdict(list)
-    cases = _case_sources(headers)
-    for header, case in zip(headers, cases, strict=True):
-        by_series[case, _series_source(header)].append(header)
+    by_series: dict[tuple[str, str], array[int]] = defaultdict(lambda: array("I"))
+    mixed = _mixed_studies(shelf.commons)
+    for number, (file, common) in enumerate(zip(shelf.files, shelf.commons, strict=True)):
+        case = _case_source(file, common, mixed=common.study_uid in mixed)
+        by_series[case, _series_source(file, common)].append(number)
     for (case, series), members in by_series.items():
-        grouping.add(case, series, members)
+        grouping.add(case, series, shelf.take(members))
     return grouping.result()
 
 
@@ -147,24 +150,25 @@ class _Grouping:
         )
 
 
-def _case_sources(headers: Sequence[Header]) -> list[str]:
-    """Find what makes the case of each file, and keep two patients apart whatever their study says."""
+def _mixed_studies(commons: Iterable[Common]) -> set[str]:
+    """Name the studies that hold two patients: they are kept apart, whatever their UID says."""
     patients: dict[str, set[str]] = defaultdict(set)
-    for header in headers:
-        patients[header.common.study_uid].add(header.common.patient_id)
-    return [_case_source(header, mixed=len(patients[header.common.study_uid]) > 1) for header in headers]
+    for common in commons:
+        patients[common.study_uid].add(common.patient_id)
+    return {study for study, found in patients.items() if len(found) > 1}
 
 
-def _case_source(header: Header, *, mixed: bool) -> str:
-    if header.file.origin is not None:
-        return header.file.origin.case
-    study = header.common.study_uid or header.common.series_uid or header.file.shown.rpartition("/")[0]
-    return f"{study}\0{header.common.patient_id}" if mixed else study
+def _case_source(file: FoundFile, common: Common, *, mixed: bool) -> str:
+    if file.origin is not None:
+        return file.origin.case
+    study = common.study_uid or common.series_uid or file.shown.rpartition("/")[0]
+    return f"{study}\0{common.patient_id}" if mixed else study
 
 
-def _series_source(header: Header) -> str:
-    common = header.common
-    return common.series_uid or f"{header.file.shown.rpartition('/')[0]}\0{dict(common.selection).get('series_number')}"
+def _series_source(file: FoundFile, common: Common) -> str:
+    if common.series_uid:
+        return common.series_uid
+    return f"{file.shown.rpartition('/')[0]}\0{dict(common.selection).get('series_number')}"
 
 
 def _identity(header: Header, case: str, case_id: str) -> CaseIdentity:

@@ -1,7 +1,8 @@
 """The DICOM reader: claims, groups, decodes."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from multiprocessing import get_context
@@ -11,11 +12,10 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from diascope.errors import InputError
-from diascope.findings import Failure
 from diascope.geometry import Space
 from diascope.identity import IdentityKey
 from diascope.io.dicom.building import PixelPlan
-from diascope.io.dicom.cached import read_known
+from diascope.io.dicom.cached import Found, read_known
 from diascope.io.dicom.elements import looks_like_dicom
 from diascope.io.dicom.grouping import group_headers
 from diascope.io.dicom.headers import Header, Layout
@@ -23,6 +23,7 @@ from diascope.io.dicom.kinds import NoImage
 from diascope.io.dicom.pixels import FrameReader, Pick
 from diascope.io.dicom.read import HeaderReader
 from diascope.io.dicom.rescale import coloured, dtype_for, fits, narrowed, rescaled, through_lut, window_of_lut
+from diascope.io.dicom.shelf import HeaderShelf
 from diascope.io.reader import Context, FoundFile, Grouped, IngestSettings, failure_of
 from diascope.io.series import FileRecord, Series
 from diascope.volume import ColourImage, Volume
@@ -46,17 +47,17 @@ class DicomReader:
 
     def group(self, files: Sequence[FoundFile], context: Context) -> Grouped:
         """Read every header once, and make series of them."""
-        headers: list[Header] = []
         records: list[FileRecord] = []
-        headers_of = partial(_read_all, context=context)
-        for file, found in zip(files, read_known(files, context.cache, headers_of), strict=True):
-            if isinstance(found, Header):
-                headers.append(found)
-            elif isinstance(found, NoImage):
-                records.append(context.record(file, found.fate, found.failure))
-            else:
-                records.append(context.record(file, "failed", found))
-        grouped = group_headers(headers, context)
+        with HeaderShelf(len(files)) as shelf, _reading(len(files), context) as headers_of:
+            for part in _parts(files, CHUNK_FILES * context.processes):
+                for file, found in zip(part, read_known(part, context.cache, headers_of), strict=True):
+                    if isinstance(found, Header):
+                        shelf.put(found)
+                    elif isinstance(found, NoImage):
+                        records.append(context.record(file, found.fate, found.failure))
+                    else:
+                        records.append(context.record(file, "failed", found))
+            grouped = group_headers(shelf, context)
         return Grouped(grouped.series, grouped.refused, (*grouped.files, *records), grouped.identities)
 
     def decode(self, series: Series, at: int = 0) -> Volume | ColourImage:
@@ -84,24 +85,29 @@ class DicomReader:
         )
 
 
-def _read_all(files: Sequence[FoundFile], context: Context) -> list[Header | NoImage | Failure]:
+@contextmanager
+def _reading(count: int, context: Context) -> Iterator[Callable[[Sequence[FoundFile]], list[Found]]]:
+    """Give what reads the headers of some files: here, or in several processes where that many are worth it."""
+    if count < FILES_WORTH_A_PROCESS or context.processes == 1:
+        reader = HeaderReader(context.key, context.settings)
+        yield lambda files: [_read_one(reader, file) for file in files]
+        return
     read = partial(_read_chunk, key=context.key, settings=context.settings)
-    chunks = [files[at : at + CHUNK_FILES] for at in range(0, len(files), CHUNK_FILES)]
-    if len(files) < FILES_WORTH_A_PROCESS or context.processes == 1:
-        return [found for chunk in [files] for found in read(chunk)]
     # Spawned, not forked: the caller may have threads.
     with ProcessPoolExecutor(context.processes, mp_context=get_context("spawn")) as pool:
-        return [found for part in pool.map(read, chunks) for found in part]
+        yield lambda files: [found for part in pool.map(read, _parts(files, CHUNK_FILES)) for found in part]
 
 
-def _read_chunk(
-    files: Sequence[FoundFile], key: IdentityKey, settings: IngestSettings
-) -> list[Header | NoImage | Failure]:
+def _parts(files: Sequence[FoundFile], size: int) -> list[Sequence[FoundFile]]:
+    return [files[at : at + size] for at in range(0, len(files), size)]
+
+
+def _read_chunk(files: Sequence[FoundFile], key: IdentityKey, settings: IngestSettings) -> list[Found]:
     reader = HeaderReader(key, settings)
     return [_read_one(reader, file) for file in files]
 
 
-def _read_one(reader: HeaderReader, file: FoundFile) -> Header | NoImage | Failure:
+def _read_one(reader: HeaderReader, file: FoundFile) -> Found:
     try:
         return reader.read(file)
     except InputError as error:
