@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from diascope.run.evaluation_tracking import Extra, add_to_batch, log_extra
-from diascope.run.tracking_sender import SendResult
+from diascope.run.tracking_result import SendResult
 
 
 class Remembering:

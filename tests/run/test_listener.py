@@ -16,7 +16,7 @@ from diascope.run.record import read_record
 from diascope.run.settings import RunConfig
 from diascope.run.summary import read_cases
 from diascope.run.tracking import DatasetDescription, Ending, Pictures, RunDescription
-from diascope.run.tracking_sender import SendResult
+from diascope.run.tracking_result import SendResult
 from tests.run.finished import RECORD, case_id, write_finished_run
 
 

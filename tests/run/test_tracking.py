@@ -19,11 +19,11 @@ from diascope.run.tracking import (
     MlflowTracker,
     RunDescription,
     Tracker,
-    left_text,
     open_tracker,
     sync,
     sync_target,
 )
+from diascope.run.tracking_result import left_text
 from diascope.run.tracking_sender import send_pending
 from diascope.run.tracking_settings import TrackingSettings
 from diascope.run.tracking_spool import read_spool

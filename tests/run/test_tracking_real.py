@@ -21,7 +21,7 @@ import pytest
 from diascope.run.report import write_report
 from diascope.run.summary import summarise
 from diascope.run.tracking import DatasetDescription, MlflowTracker, RunDescription, open_tracker, sync
-from diascope.run.tracking_sender import SendResult
+from diascope.run.tracking_result import SendResult
 from diascope.run.tracking_settings import TrackingSettings
 from diascope.run.tracking_spool import read_spool
 from tests.run.finished import BRAIN, case_id, write_finished_run

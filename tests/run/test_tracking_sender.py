@@ -251,6 +251,39 @@ def test_an_entry_without_numbers_swallows_none_of_its_neighbours(tmp_path: Path
     assert the_run(store).data.tags["config.sha256"] == "ff"
 
 
+def test_what_can_never_be_delivered_is_left_out_told_and_kept(tmp_path: Path, store: Path) -> None:
+    (tmp_path / "cases.csv").write_text("case_id\ncase-1\n")
+    spool = Spool(tmp_path / "tracking.jsonl")
+    spool.add("run", RUN, {"name": "x", "same_as": "y"})
+    spool.add("table", RUN, {"file": "cases.csv", "name": "of/another/folder.json"})
+    spool.add("metrics", RUN, {"values": {"good": 1.0}, "step": 1})
+    spool.add("metrics", RUN, {"values": {"a name of 100 %": 2.0}, "step": 2})
+    spool.add("metrics", RUN, {"values": {"good": 3.0}, "step": 3})
+    spool.add("ended", RUN, {"status": "FINISHED"})
+
+    result = send_pending(tmp_path, target_of(store))
+
+    assert (result.left, result.problem, result.skipped) == (0, "", 2)
+    assert result.why_skipped.startswith("table of/another/folder.json: FileNotFoundError")
+    run = the_run(store)
+    assert (run.info.status, run.data.metrics) == ("FINISHED", {"good": 3.0})
+    content = read_spool(tmp_path / "tracking.jsonl")
+    assert [one.seq for one in content.skipped] == [2, 4]
+    assert len(content.events) == 6
+    assert send_pending(tmp_path, target_of(store)).skipped == 0
+
+
+def test_a_run_that_was_deleted_over_there_makes_nothing_undeliverable(out: Path, store: Path) -> None:
+    send_pending(out, target_of(store))
+    client_of(store).delete_run(the_run(store).info.run_id)
+    Spool(out / "tracking.jsonl").add("tags", RUN, {"later": "1"})
+
+    result = send_pending(out, target_of(store))
+
+    assert (result.left, result.skipped) == (1, 0)
+    assert "deleted" in result.problem
+
+
 def test_two_senders_do_not_send_at_the_same_time(out: Path, store: Path) -> None:
     import fcntl
 

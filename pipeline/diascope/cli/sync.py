@@ -17,6 +17,7 @@ def sync(
 ) -> None:
     """Send what is left in tracking.jsonl; what is there already is not doubled."""
     from diascope.run import tracking
+    from diascope.run.tracking_result import left_text, skipped_text, where_text
     from diascope.run.tracking_settings import TrackingSettings
     from diascope.run.tracking_target import announcement
 
@@ -27,8 +28,10 @@ def sync(
     typer.echo(announcement(target), err=True)
     result = tracking.sync(out, settings)
     typer.echo(f"{result.sent} entries sent, {result.left} left")
+    if text := skipped_text(result):
+        typer.echo(text, err=True)
     if result.left:
-        typer.echo(tracking.left_text(result), err=True)
+        typer.echo(left_text(result), err=True)
         raise typer.Exit(INCOMPLETE)
     if result.sent:
-        typer.echo(tracking.where_text(target, result), err=True)
+        typer.echo(where_text(target, result), err=True)

@@ -13,7 +13,6 @@ from diascope.findings import BundleStamp
 from diascope.io.outfolder import OutFolder
 from diascope.run.record import read_record
 from diascope.run.tracking import (
-    SPOOL,
     DatasetDescription,
     Ending,
     MlflowTracker,
@@ -23,7 +22,7 @@ from diascope.run.tracking import (
     open_tracker,
     sync_target,
 )
-from diascope.run.tracking_sender import SendResult
+from diascope.run.tracking_result import SPOOL, SendResult
 from diascope.run.tracking_settings import TrackingSettings
 from diascope.run.tracking_spool import read_spool
 

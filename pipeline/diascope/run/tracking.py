@@ -19,12 +19,10 @@ from typing import Literal, Protocol
 
 import diascope
 from diascope.errors import InputError
-from diascope.run.tracking_sender import SendResult
+from diascope.run.tracking_result import SPOOL, SendResult, left_text, skipped_text, where_text
 from diascope.run.tracking_settings import TrackingSettings
 from diascope.run.tracking_spool import EventKind, Spool, read_spool
 from diascope.run.tracking_target import Target, announcement, target_of
-
-SPOOL = "tracking.jsonl"
 
 # How often a running batch sends what has come up.
 SEND_EVERY_SECONDS = 15.0
@@ -216,6 +214,8 @@ class MlflowTracker:
             return SendResult(0, len(read_spool(self._spool.path).pending(self.target.digest)))
         result = self._sender.finish(FINISH_SECONDS)
         self._tell(left_text(result) if result.left else where_text(self.target, result))
+        if text := skipped_text(result):
+            self._tell(text)
         return result
 
     def _wishes(self) -> dict[str, str]:
@@ -284,26 +284,6 @@ def sync_target(root: Path, settings: TrackingSettings) -> Target:
         )
     as_the_run = {key: last.body[key] for key in ("experiment", "artifacts") if key not in settings.model_fields_set}
     return target_of(TrackingSettings.model_validate({**settings.model_dump(), **as_the_run}))
-
-
-def left_text(result: SendResult) -> str:
-    """Say what was not sent, why, and how to send it."""
-    return (
-        f"tracking: {result.left} entries were not sent ({result.problem or 'no reason known'}); "
-        f"they wait in {SPOOL}, and `diascope sync OUT` sends them"
-    )
-
-
-def where_text(target: Target, result: SendResult) -> str:
-    """Say where to look at a run that was sent."""
-    # Without the last part MLflow's pages open on traces of language models, with the runs hidden.
-    page = f"/#/experiments/{result.experiment_id}/runs/{result.run_id}?workflowType=machine_learning"
-    if target.is_local:
-        return (
-            f"tracking: sent; `mlflow server --backend-store-uri {target.shown} --workers 1` shows it "
-            f"at http://127.0.0.1:5000{page}"
-        )
-    return f"tracking: sent; {target.shown.rstrip('/')}{page}"
 
 
 class _Sender:

@@ -18,14 +18,24 @@ import sys
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, redirect_stdout, suppress
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 from diascope.config import without_password
 from diascope.run.report import without_pictures
 from diascope.run.tracking_model import register_bundle
-from diascope.run.tracking_spool import Event, Receipt, SpoolContent, add_receipt, batches, read_spool
+from diascope.run.tracking_result import SendResult, is_final
+from diascope.run.tracking_spool import (
+    Event,
+    Receipt,
+    Skipped,
+    SpoolContent,
+    add_receipt,
+    batches,
+    note_skipped,
+    read_spool,
+)
 from diascope.run.tracking_target import Target, why_unreachable
 
 # One call may wait this long; by default it would be minutes.
@@ -48,37 +58,6 @@ SENT_TAG = "diascope.sent_seq"
 MOST_METRICS = 1000
 MOST_PARAMS_AND_TAGS = 100
 LONGEST_VALUE = 5000
-
-
-@dataclass(frozen=True, slots=True)
-class SendResult:
-    """How sending went.
-
-    Attributes:
-        sent: How many events.
-        left: How many are still to be sent.
-        run_id: MLflow's id of the latest run; empty if it has none yet.
-        experiment_id: MLflow's id of the experiment.
-        problem: Why not everything was sent; empty if it was.
-        kept_back: How many files stayed here, since pictures may not go to a server.
-    """
-
-    sent: int
-    left: int
-    run_id: str = ""
-    experiment_id: str = ""
-    problem: str = ""
-    kept_back: int = 0
-
-    def then(self, later: "SendResult") -> "SendResult":
-        """Sum up two visits, of which the later one says what is left."""
-        return replace(
-            later,
-            sent=self.sent + later.sent,
-            run_id=later.run_id or self.run_id,
-            experiment_id=later.experiment_id or self.experiment_id,
-            kept_back=self.kept_back + later.kept_back,
-        )
 
 
 def send_pending(root: Path, target: Target) -> SendResult:
@@ -151,11 +130,12 @@ def _send_guarded(root: Path, target: Target, content: SpoolContent) -> SendResu
     except MlflowException as error:
         problem = f"MLflow refused: {_first_line(error.message)}"
     except Exception as error:  # noqa: BLE001
-        problem = f"{type(error).__name__}: {_first_line(str(error))}"
+        problem = _words(error)
     left = len(read_spool(root / "tracking.jsonl").pending(target.digest))
     if sending is None:
         return SendResult(0, left, problem=problem)
-    return SendResult(sending.sent, left, sending.whole_id, sending.experiment_id, problem, sending.kept_back)
+    result = SendResult(sending.sent, left, sending.whole_id, sending.experiment_id, problem, sending.kept_back)
+    return replace(result, skipped=len(sending.skipped), why_skipped=next(iter(sending.skipped), ""))
 
 
 class _Sending:
@@ -169,6 +149,7 @@ class _Sending:
         self.content = content
         self.sent = 0
         self.kept_back = 0
+        self.skipped: list[str] = []
         self.run_id = ""
         self.run_ids: dict[str, str] = {}
         self.whole_id = ""
@@ -187,10 +168,26 @@ class _Sending:
             # What the server has and the receipts do not say is not sent again.
             self.sent += sum(event.run == run for event in waiting) - len(events)
             for batch in batches(events, MOST_METRICS):
-                self._send(batch)
+                self._send_or_skip(batch)
                 self._receipt(run, batch[-1].seq)
             if not events:
                 self._receipt(run, done)
+
+    def _send_or_skip(self, batch: Sequence[Event]) -> None:
+        """Send events; one that can never be sent must not hold up all that come after it."""
+        try:
+            self._send(batch)
+        except Exception as error:
+            if not is_final(error):
+                raise
+            if len(batch) > 1:
+                for event in batch:
+                    self._send_or_skip([event])
+                return
+            # That the run takes the mark shows that the event is at fault, not the run: it may have been deleted.
+            self._log(sent=batch[0].seq)
+            self.skipped.append(f"{batch[0].kind} {batch[0].body.get('name', '')}".strip() + f": {_words(error)}")
+            note_skipped(self.root / "tracking.jsonl", Skipped(self.target.digest, batch[0].seq, self.skipped[-1]))
 
     def _experiment(self) -> str:
         from mlflow.exceptions import MlflowException  # noqa: PLC0415
@@ -382,6 +379,10 @@ def _only_one(spool: Path) -> Iterator[bool]:
             yield False
         else:
             yield True
+
+
+def _words(error: Exception) -> str:
+    return f"{type(error).__name__}: {_first_line(str(error))}"
 
 
 def _first_line(text: str) -> str:

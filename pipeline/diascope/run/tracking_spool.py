@@ -10,7 +10,7 @@ import hashlib
 import json
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -59,6 +59,21 @@ class Receipt:
 
 
 @dataclass(frozen=True, slots=True)
+class Skipped:
+    """An event that a destination will never take.
+
+    Attributes:
+        destination: Digest of its address.
+        seq: Number of the event, which stays in the file.
+        reason: What it was and what was said to it.
+    """
+
+    destination: str
+    seq: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class SpoolContent:
     """What a spool holds.
 
@@ -66,11 +81,13 @@ class SpoolContent:
         events: By number.
         receipts: In the order they came.
         damaged: How many lines could not be read, such as one cut short by a power cut.
+        skipped: Events that a destination will never take.
     """
 
     events: tuple[Event, ...]
     receipts: tuple[Receipt, ...]
     damaged: int
+    skipped: tuple[Skipped, ...] = ()
 
     def last_run(self) -> Event | None:
         """The event that began the latest run of this folder; one that is part of another run is none."""
@@ -134,12 +151,22 @@ def add_receipt(path: Path, receipt: Receipt) -> None:
     append_line(path, {"kind": "sent", "run": receipt.run, **body})
 
 
+def note_skipped(path: Path, skipped: Skipped) -> None:
+    """Append that a destination will never take an event.
+
+    Raises:
+        OutputError: The disk is full.
+    """
+    append_line(path, {"kind": "skipped", **asdict(skipped)})
+
+
 def read_spool(path: Path) -> SpoolContent:
     """Read a spool; an empty one where there is no file."""
     if not path.is_file():
         return SpoolContent((), (), 0)
     events: dict[int, Event] = {}
     receipts: list[Receipt] = []
+    skipped: list[Skipped] = []
     damaged = 0
     for text in path.read_text(encoding="utf-8", errors="replace").splitlines():
         line = _checked(text)
@@ -147,9 +174,11 @@ def read_spool(path: Path) -> SpoolContent:
             damaged += bool(text.strip())
         elif line["kind"] == "sent":
             receipts.append(Receipt(line["destination"], line["run"], line["run_id"], line["upto"]))
+        elif line["kind"] == "skipped":
+            skipped.append(Skipped(line["destination"], line["seq"], line["reason"]))
         else:
             events[line["seq"]] = Event(line["seq"], line["kind"], line["at_ms"], line["run"], line["body"])
-    return SpoolContent(tuple(events[seq] for seq in sorted(events)), tuple(receipts), damaged)
+    return SpoolContent(tuple(events[seq] for seq in sorted(events)), tuple(receipts), damaged, tuple(skipped))
 
 
 def batches(events: Sequence[Event], most: int) -> Iterator[list[Event]]:
