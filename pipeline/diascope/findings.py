@@ -249,6 +249,7 @@ class Prediction:
             is that the target is not there.
         score_kind: A calibrated score is a probability; a raw one promises nothing.
         operating_point: Calibrated score from which on the class is called; None if none was learnt.
+        promised_coverage: Share of cases whose true class the conformal set promises to hold.
     """
 
     bundle: str
@@ -259,6 +260,7 @@ class Prediction:
     conformal_set: tuple[str, ...] | None = None
     score_kind: ConfidenceKind = "raw"
     operating_point: float | None = None
+    promised_coverage: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,15 +2,17 @@
 
 import csv
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from diascope.errors import InputError
+from diascope.evaluation.calibration_file import read_calibration
 from diascope.evaluation.evaluate import as_json, evaluate, scalars, write_evaluation
 from diascope.evaluation.settings import EvaluationSettings
-from diascope.findings import Finding
+from diascope.findings import CaseReport, Finding, ImageFacts, ImageRecord, Prediction, read_report
 from diascope.io.outfolder import OutFolder
 from tests.evaluation.outputs import map_of, write_case, write_truth
 
@@ -118,7 +120,87 @@ def test_a_calibration_is_learnt_when_asked_for_and_written_as_json(tmp_path: Pa
     )
 
     (learnt,) = as_json(found)["calibration"]
-    assert learnt["temperature"] > 0
-    assert learnt["sets"]["limits"] == {"": None}
+    assert learnt["learnt"]["temperature"] > 0
+    assert learnt["learnt"]["sets"]["limit"] is None
     assert found.calibration["net", "tumour"].coverage.value == 1.0
     json.dumps(as_json(found), allow_nan=False)
+    write_evaluation(found, tmp_path / "evaluation")
+    kept = read_calibration(tmp_path / "evaluation" / "calibration.net.json")
+    assert kept is not None
+    assert kept.patients == 100
+    assert kept.targets["tumour"].model_dump(mode="json") == learnt["learnt"]
+
+
+def predicted(out: OutFolder, case_id: str, *, score: float, kept_open: tuple[str, ...], sex: str) -> None:
+    """Write a case whose score is calibrated and promises to hold the truth in 90 % of cases."""
+    said = Prediction("net", f"img-{case_id}", "tumour", score, None, kept_open, "calibrated", 0.5, 0.9)
+    facts = ImageFacts(sex=sex, patient_key=f"p-{case_id}")
+    report = CaseReport(case_id, "done", images=(ImageRecord(f"img-{case_id}", facts),), predictions=(said,))
+    out.case(case_id).mkdir(parents=True)
+    (out.case(case_id) / "case.json").write_text(report.to_json())
+
+
+def test_a_promise_that_is_broken_for_one_sex_is_told_overall_and_by_group(tmp_path: Path) -> None:
+    out = OutFolder(tmp_path / "out")
+    out.create()
+    for n in range(80):
+        # Of the women every second set does not hold the truth, of the men all do.
+        held = ("tumour",) if n % 2 or n % 4 == 0 else ("no_tumour",)
+        predicted(out, f"c{n}", score=0.7, kept_open=held, sex="M" if n % 2 else "F")
+    rows = [{"case": f"c{n}", "target": "tumour", "positive": 1} for n in range(80)]
+
+    found = evaluate(out, write_truth(tmp_path / "truth", rows), SETTINGS)
+
+    (promise,) = found.promises
+    assert (promise.kind, promise.promised, promise.is_broken) == ("coverage", 0.9, True)
+    assert promise.seen.value == pytest.approx(0.75)
+    assert {group: seen.value for group, seen in promise.by_group["sex"].items()} == {"F": 0.5, "M": 1.0}
+    json.dumps(as_json(found), allow_nan=False)
+
+
+def test_a_healthy_case_is_covered_if_the_absence_stays_open(tmp_path: Path) -> None:
+    out = OutFolder(tmp_path / "out")
+    out.create()
+    for case_id, kept_open in (("both", ("tumour", "no_tumour")), ("absence", ("no_tumour",)), ("wrong", ("tumour",))):
+        predicted(out, case_id, score=0.4, kept_open=kept_open, sex="F")
+    predicted(out, "other", score=0.1, kept_open=("meningioma",), sex="F")  # classes that exclude each other
+    rows = [{"case": name, "target": "tumour", "positive": 0} for name in ("both", "absence", "wrong", "other")]
+
+    found = evaluate(out, write_truth(tmp_path / "truth", rows), SETTINGS)
+
+    assert {row.origin.case_id: row.covered for row in found.compared.classes} == {
+        "both": True,
+        "absence": True,
+        "wrong": False,
+        "other": None,
+    }
+
+
+def test_the_missed_volume_is_held_against_its_promise(tmp_path: Path) -> None:
+    out = OutFolder(tmp_path / "out")
+    out.create()
+    truth = map_of((1, (1, 1, 1), (4, 2, 1)))
+    for n in range(12):
+        write_case(out, f"c{n}", map_of((1, (1, 1, 1), (2 if n % 3 else 4, 2, 1))))
+        file = out.case(f"c{n}") / "case.json"
+        report = read_report(file)
+        drawn = tuple(replace(one, promised_misses=(("tumour", 0.1),)) for one in report.segmentations or ())
+        file.write_text(replace(report, segmentations=drawn).to_json())
+    rows = [{"case": f"c{n}", "truth": truth, "label": "tumour"} for n in range(12)]
+
+    (promise,) = evaluate(out, write_truth(tmp_path / "truth", rows), SETTINGS).promises
+
+    # Two cases of three miss half of the lesion.
+    assert (promise.kind, promise.name, promise.promised) == ("missed_volume", "tumour", 0.1)
+    assert promise.seen.value == pytest.approx(1 / 3)
+    assert promise.is_broken
+
+
+def test_calibrated_scores_are_not_calibrated_again(tmp_path: Path) -> None:
+    out = OutFolder(tmp_path / "out")
+    out.create()
+    predicted(out, "c0", score=0.4, kept_open=("tumour",), sex="F")
+    manifest = write_truth(tmp_path / "truth", [{"case": "c0", "target": "tumour", "positive": 1}])
+
+    with pytest.raises(InputError, match="calibrated already"):
+        evaluate(out, manifest, EvaluationSettings(rounds=20, calibrate=True))

@@ -33,6 +33,13 @@ def test_a_map_that_overlaps_by_half_is_half_inside() -> None:
     assert found.energy_inside == pytest.approx(17 / 33)
 
 
+def test_a_level_top_is_as_high_in_its_middle() -> None:
+    heat = np.zeros((6, 8, 5), dtype=np.float32)
+    heat[1, 1:6, 1] = 2  # its first voxel lies outside of the truth, its middle inside
+
+    assert localisation(heat, truth()).hit
+
+
 def test_a_map_beside_the_lesion_misses() -> None:
     heat = np.zeros((6, 8, 5), dtype=np.float32)
     heat[5, 7, 4] = 1

@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 from scipy.special import expit
 
-from diascope.evaluation.conformal import EVERYBODY
 from diascope.evaluation.recalibrate import recalibrate
 
 
@@ -17,7 +16,7 @@ def too_sure(seed: int, patients: int = 800, per_patient: int = 1) -> tuple[np.n
 def test_a_score_that_is_too_sure_is_mended_on_patients_it_was_not_fitted_on() -> None:
     found = recalibrate(*too_sure(0), 0.9, np.random.default_rng(0))
 
-    assert found.temperature == pytest.approx(3.0, rel=0.2)
+    assert found.learnt.temperature == pytest.approx(3.0, rel=0.2)
     assert found.after["ece"].value < found.before["ece"].value / 2
     assert found.after["brier"].value < found.before["brier"].value
     assert found.before["brier"].n == pytest.approx(400, abs=1)
@@ -36,7 +35,7 @@ def test_images_of_a_patient_stay_in_one_half() -> None:
 
     found = recalibrate(positive, score, patients, 0.9, np.random.default_rng(0))
 
-    assert (found.patients, found.sets.cases[EVERYBODY]) == (200, 200)
+    assert (found.patients, found.learnt.sets.cases) == (200, 200)
     assert found.before["brier"].n == pytest.approx(300, abs=3)
     assert found.before["brier"].n % 3 == 0
 
@@ -46,5 +45,5 @@ def test_with_too_few_of_a_class_the_score_stays_raw_and_says_why() -> None:
 
     found = recalibrate(positive, np.full(100, 0.3), range(100), 0.9, np.random.default_rng(0))
 
-    assert (found.temperature, found.sets) == (None, None)
+    assert (found.learnt, found.coverage) == (None, None)
     assert found.reason == "8 positive and 92 negative patients, 40 of each are needed"

@@ -162,6 +162,18 @@ def test_missed_structures_do_not_vanish_from_the_distance_as_they_do_in_monai()
     assert ours == pytest.approx([1.0, np.sqrt(81 + 121 + 49), np.sqrt(81 + 121 + 49)])
 
 
+def test_an_invented_structure_counts_where_monai_s_dice_leaves_it_out() -> None:
+    # The trap: with its default, MONAI drops a false alarm as not a number and averages what is left.
+    truth, drawn = block((2, 2, 1), (3, 4, 3)), block((1, 1, 1), (2, 2, 2))
+    theirs = DiceMetric(ignore_empty=True)
+    theirs(*(torch.from_numpy(np.stack(side)[:, None]).float() for side in ((truth, drawn), (truth, empty()))))
+
+    ours = [compare_objects(predicted, true, GRID).dice for predicted, true in ((truth, truth), (drawn, empty()))]
+
+    assert theirs.aggregate().item() == 1.0
+    assert ours == [1.0, 0.0]
+
+
 @pytest.mark.parametrize("seed", range(3))
 def test_a_label_far_from_the_others_is_scored_as_if_the_image_were_not_cropped(seed: int) -> None:
     noise = ndimage.gaussian_filter(np.random.default_rng(seed).normal(size=(9, 11, 7)), 1.0)

@@ -32,6 +32,12 @@ class Remembering:
     def log_table(self, file: str, name: str) -> None:
         self.told.append(("table", file, name))
 
+    def log_model(self, model: object) -> None:
+        self.told.append(("model", model))
+
+    def tag_model(self, model: object) -> None:
+        self.told.append(("model_tags", model))
+
     def finish(self, status: str = "FINISHED", note: str = "") -> SendResult:
         self.told.append(("finish", status))
         return SendResult(0, 0)

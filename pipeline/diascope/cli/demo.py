@@ -50,7 +50,8 @@ def demo(
     if surprises:
         raise typer.Exit(CASE_FAILED)
     _show_truth(folder, cohort)
-    _show_audit(folder)
+    _show_own_audit(folder)
+    _show_simulated_audit(folder)
     typer.echo("\nall went as planned: every planted fault was found and named, every other case is done")
     typer.echo(f"start with {folder.report_html}")
 
@@ -69,8 +70,27 @@ def _show_truth(out: "OutFolder", cohort: "Cohort") -> None:
     typer.echo(evaluation_text(found))
 
 
-def _show_audit(out: "OutFolder") -> None:
-    """Audit predictions that are simulated, with a scanner that makes them worse: eight patients show no bias."""
+def _show_own_audit(out: "OutFolder") -> None:
+    """Audit the cohort itself: five images can say nothing, and the audit has to say so."""
+    from diascope.cli.audit import audit_text
+    from diascope.demo.audit_plan import OWN_PLAN
+    from diascope.evaluation.audit.audit import audit
+    from diascope.evaluation.audit.sources import table_of
+    from diascope.evaluation.audit.write import write_audit
+    from diascope.run.evaluation_tracking import track_audit
+    from diascope.run.tracking_settings import TrackingSettings
+
+    table, digest = table_of(out.root, OWN_PLAN, out.root)
+    found = audit(table, OWN_PLAN, table_sha256=digest)
+    write_audit(found, out.root / "audit")
+    typer.echo("\nan audit of this cohort, which is far too small for one:")
+    typer.echo(audit_text(found))
+    track_audit(out.root, out.root / "audit", found, TrackingSettings(), lambda text: typer.echo(text, err=True))
+    typer.echo(f"report: {out.root / 'audit' / 'audit.html'}")
+
+
+def _show_simulated_audit(out: "OutFolder") -> None:
+    """Audit predictions that are simulated, with a scanner that makes them worse: enough to find it."""
     from diascope.cli.audit import audit_text
     from diascope.evaluation.audit.audit import audit
     from diascope.evaluation.audit.simulated import SIMULATED_PLAN, simulated_predictions

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
 
     from diascope.evaluation.bootstrap import Estimate
     from diascope.evaluation.evaluate import Evaluation
+    from diascope.evaluation.promises import Promise
     from diascope.evaluation.recalibrate import Recalibration
 
 COMPARISON_FAILED = 1
@@ -72,6 +73,7 @@ def evaluation_text(found: "Evaluation") -> str:
         lines += [f"{bundle}: {name} as lesions  ({head})", *_metric_lines(det.metrics)]
     for (bundle, name), learnt in found.calibration.items():
         lines += [f"{bundle}: {name}, calibrated on {learnt.patients} patients", *_calibration_lines(learnt)]
+    lines += [line for promise in found.promises for line in _promise_lines(promise)]
     compared = found.compared
     if compared.problems:
         lines.append(f"{len(compared.problems)} truths could not be compared:")
@@ -82,14 +84,23 @@ def evaluation_text(found: "Evaluation") -> str:
 
 
 def _calibration_lines(learnt: "Recalibration") -> list[str]:
-    if learnt.temperature is None:
+    if learnt.learnt is None:
         return [f"  not calibrated: {learnt.reason}"]
     return [
-        f"  temperature                              {learnt.temperature:.3f}",
+        f"  temperature                              {learnt.learnt.temperature:.3f}",
         f"  ece before, on patients that only check  {learnt.before['ece']}",
         f"  ece after                                {learnt.after['ece']}",
         f"  coverage of the conformal sets           {learnt.coverage}",
     ]
+
+
+def _promise_lines(promise: "Promise") -> list[str]:
+    asked = "covered, promised at least" if promise.kind == "coverage" else "of the volume missed, promised at most"
+    broken = "  NOT KEPT" if promise.is_broken else ""
+    lines = [f"{promise.bundle}: {promise.name}: {promise.seen} {asked} {promise.promised:g}{broken}"]
+    for attribute, groups in promise.by_group.items():
+        lines += [f"  {attribute} {group:<30} {seen}" for group, seen in groups.items()]
+    return lines
 
 
 def _metric_lines(metrics: "Mapping[str, Estimate]") -> list[str]:

@@ -9,11 +9,13 @@ import numpy as np
 from scipy import ndimage
 
 from diascope.errors import GridMismatch, InputError, PipelineError
+from diascope.evaluation.calibration_file import absence_of
 from diascope.evaluation.detection import Lesion, Scan, mark_of
+from diascope.evaluation.heatmap_hits import HeatmapHit, heatmap_hits
 from diascope.evaluation.segmentation import LabelScore, compare_masks
 from diascope.evaluation.settings import EvaluationSettings
 from diascope.evaluation.truth import Place, Places, TruthRow, read_truth_table
-from diascope.findings import CaseReport, ImageFacts, Segmentation, read_report
+from diascope.findings import CaseReport, ConfidenceKind, ImageFacts, Prediction, Segmentation, read_report
 from diascope.geometry import Grid
 from diascope.io.labels.nifti_map import read_nifti_map
 from diascope.io.labels.reading import read_label_map
@@ -42,20 +44,48 @@ class Origin:
 
 @dataclass(frozen=True, slots=True)
 class LabelRow:
-    """A label of an image, compared with its truth."""
+    """A label of an image, compared with its truth.
+
+    Attributes:
+        origin: Whose it is.
+        score: How well it fits.
+        promised: Mean missed share that was promised of this label; None if nothing was.
+    """
 
     origin: Origin
     score: LabelScore
+    promised: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class ClassRow:
-    """A class of an image, with its truth."""
+    """A class of an image, with its truth.
+
+    Attributes:
+        origin: Whose it is.
+        target: The class.
+        is_positive: Whether it is there.
+        score: 0..1.
+        score_kind: A raw one promises nothing.
+        covered: Whether the conformal set holds the truth; None if there is no set.
+        promised: Coverage that was promised; None if none was.
+    """
 
     origin: Origin
     target: str
     is_positive: bool
     score: float
+    score_kind: ConfidenceKind = "raw"
+    covered: bool | None = None
+    promised: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class MapRow:
+    """A heatmap, compared with the truth of what it explains."""
+
+    origin: Origin
+    hit: HeatmapHit
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +125,7 @@ class Compared:
         labels: Of segmentations.
         classes: Of classifications.
         scans: Of detections.
+        maps: Of heatmaps.
         problems: Truths without a comparison.
         without_truth: Cases of the output folder that the manifest does not name.
         notes: What a reader should know.
@@ -103,6 +134,7 @@ class Compared:
     labels: tuple[LabelRow, ...]
     classes: tuple[ClassRow, ...]
     scans: tuple[ScanRow, ...]
+    maps: tuple[MapRow, ...]
     problems: tuple[Problem, ...]
     without_truth: tuple[str, ...]
     notes: tuple[str, ...]
@@ -132,6 +164,7 @@ def compare(out: OutFolder, manifest: Path, settings: EvaluationSettings) -> Com
         tuple(found.labels.values()),
         tuple(found.classes.values()),
         tuple(found.scans.values()),
+        tuple(found.maps.values()),
         tuple(found.problems),
         tuple(case_id for case_id in every if case_id not in named),
         tuple(sorted(found.notes)),
@@ -156,6 +189,7 @@ class _Collected:
     labels: dict[tuple[str, str, str], LabelRow] = dataclasses.field(default_factory=dict)
     classes: dict[tuple[str, str, str], ClassRow] = dataclasses.field(default_factory=dict)
     scans: dict[tuple[str, str, str], ScanRow] = dataclasses.field(default_factory=dict)
+    maps: dict[tuple[str, str, str], MapRow] = dataclasses.field(default_factory=dict)
     problems: list[Problem] = dataclasses.field(default_factory=list)
     notes: set[str] = dataclasses.field(default_factory=set)
 
@@ -168,16 +202,23 @@ class _Collected:
             self._add_map(row.label_map, row, case, place, settings)
 
     def _add_class(self, row: TruthRow, place: Place, case: _Case, *, is_positive: bool) -> None:
-        scores: dict[tuple[str, str], float] = {}
+        said: dict[tuple[str, str], Prediction] = {}
         for one in case.report.predictions or ():
             if one.target == row.target and place.image_id in {"", one.image_id}:
-                # A network that judges slices says as much of the image as of its worst slice.
                 key = one.bundle, one.image_id
-                scores[key] = max(one.score, scores.get(key, 0.0))
-        if not scores:
+                said[key] = _of_image(one, said.get(key))
+        if not said:
             raise InputError(f"the case is {case.report.status} and has no score for {row.target}", code="no_result")
-        for (bundle, image_id), score in scores.items():
-            found = ClassRow(case.origin(bundle, image_id), row.target, is_positive, score)
+        for (bundle, image_id), one in said.items():
+            found = ClassRow(
+                case.origin(bundle, image_id),
+                row.target,
+                is_positive,
+                one.score,
+                one.score_kind,
+                _is_covered(one, is_positive=is_positive),
+                one.promised_coverage,
+            )
             _put(self.classes, (bundle, image_id, row.target), found, row.line)
 
     def _add_map(self, path: Path, row: TruthRow, case: _Case, place: Place, settings: EvaluationSettings) -> None:
@@ -218,9 +259,12 @@ class _Collected:
         for layer in truth:
             if not set(layer.labels.values()) & set(pairs.values()):
                 continue
+            for hit in heatmap_hits(case.folder, case.report, drawn.image_id, layer, pairs):
+                self.maps[hit.bundle, hit.image_id, hit.file] = MapRow(case.origin(hit.bundle, hit.image_id), hit)
             for score in compare_masks(predicted, layer, same_label=pairs, tolerance=settings.tolerance):
                 key = drawn.bundle, drawn.image_id, score.label
-                _put(self.labels, key, LabelRow(origin, score), row.line)
+                promised = _promised(drawn, score.label, pairs)
+                _put(self.labels, key, LabelRow(origin, score, promised), row.line)
                 if case.report.findings is not None:
                     scan = _scan(origin, layer, score.label, case.report, settings)
                     self.scans[key] = ScanRow(origin, score.label, scan)
@@ -237,6 +281,31 @@ class _Collected:
             return tuple(Mask(layer.data, layer.space, dict.fromkeys(values or {1}, name)) for layer in truth)
         self.notes.add("the truth's label maps carry no names: values were taken for the network's own numbers")
         return tuple(Mask(layer.data, layer.space, {**layer.labels, **labels}) for layer in truth)
+
+
+def _of_image(one: Prediction, other: Prediction | None) -> Prediction:
+    # What is said of the whole image counts; a network that judges slices only says as much of the
+    # image as of its worst slice.
+    if other is None or (one.slice_k is None) != (other.slice_k is None):
+        return one if other is None or one.slice_k is None else other
+    return one if one.score > other.score else other
+
+
+def _is_covered(one: Prediction, *, is_positive: bool) -> bool | None:
+    if one.conformal_set is None:
+        return None
+    if is_positive:
+        return one.target in one.conformal_set
+    absence = absence_of(one.target)
+    # Classes that exclude each other have no word for `not this one`: the row of the true class is asked.
+    is_yes_or_no = set(one.conformal_set) <= {one.target, absence}
+    return absence in one.conformal_set if is_yes_or_no else None
+
+
+def _promised(drawn: Segmentation, label: str, pairs: dict[str, str]) -> float | None:
+    # Several drawn labels may stand for one true label; the promise is then the weakest of theirs.
+    promised = [bound for name, bound in drawn.promised_misses if pairs.get(name) == label]
+    return max(promised, default=None)
 
 
 def _put(rows: dict[tuple[str, str, str], _Row], key: tuple[str, str, str], row: _Row, line: int) -> None:

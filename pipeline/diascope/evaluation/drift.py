@@ -18,7 +18,7 @@ from scipy.spatial.distance import cdist
 from scipy.stats import ks_2samp
 
 from diascope.errors import InputError
-from diascope.evaluation.audit.significance import holm
+from diascope.evaluation.many_tests import holm
 
 Floats = NDArray[np.float64]
 

@@ -5,7 +5,6 @@ import io
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from math import isfinite
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +13,13 @@ import numpy as np
 from diascope.config import settings_hash
 from diascope.errors import InputError
 from diascope.evaluation.bootstrap import Estimate
+from diascope.evaluation.calibration_file import BundleCalibration, TargetCalibration, write_calibration
 from diascope.evaluation.classification import ClassificationSummary, summarise_classification
-from diascope.evaluation.collect import ClassRow, Compared, LabelRow, Origin, ScanRow, compare
+from diascope.evaluation.collect import ClassRow, Compared, LabelRow, MapRow, Origin, ScanRow, compare
 from diascope.evaluation.detection import Lesion, Mark
 from diascope.evaluation.froc import DetectionSummary, summarise_detection
+from diascope.evaluation.heatmap_hits import HitRate, hit_rates
+from diascope.evaluation.promises import Kept, Promise, check_promises
 from diascope.evaluation.recalibrate import Recalibration, recalibrate
 from diascope.evaluation.segmentation_summary import LabelSummary, summarise_labels
 from diascope.evaluation.settings import EvaluationSettings
@@ -55,6 +57,7 @@ class Evaluation:
         classification: By bundle and target.
         detection: By bundle and label.
         calibration: By bundle and target; empty if it was not asked for.
+        promises: Whether what a calibration promised was kept here.
         settings: How it was compared.
     """
 
@@ -63,6 +66,7 @@ class Evaluation:
     classification: Mapping[Key, ClassificationSummary]
     detection: Mapping[Key, DetectionSummary]
     calibration: Mapping[Key, Recalibration]
+    promises: tuple[Promise, ...]
     settings: EvaluationSettings
 
 
@@ -85,12 +89,13 @@ def evaluate(out: OutFolder, manifest: Path, settings: EvaluationSettings) -> Ev
         _classification(compared.classes, rng, settings),
         _detection(compared.scans, rng, settings),
         _calibration(compared.classes, rng, settings) if settings.calibrate else {},
+        _promises(compared),
         settings,
     )
 
 
 def write_evaluation(evaluation: Evaluation, folder: Path) -> None:
-    """Write evaluation.json and the tables segmentation.csv, classification.csv, lesions.csv and problems.csv.
+    """Write evaluation.json and the tables segmentation, classification, lesions, heatmaps and problems.csv.
 
     Args:
         evaluation: What was found.
@@ -100,15 +105,37 @@ def write_evaluation(evaluation: Evaluation, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
     compared = evaluation.compared
     write_atomic(folder / "evaluation.json", json.dumps(as_json(evaluation), indent=1, allow_nan=False) + "\n")
+    hits = _hits(compared.maps)
     tables = {
-        "segmentation.csv": [_label_row(row) for row in compared.labels],
-        "classification.csv": [_class_row(row) for row in compared.classes],
+        "segmentation.csv": [
+            _label_row(row) | {"heatmap_hit": hits.get(_place(row.origin, row.score.label))} for row in compared.labels
+        ],
+        "classification.csv": [
+            _class_row(row) | {"heatmap_hit": hits.get(_place(row.origin, row.target))} for row in compared.classes
+        ],
         "lesions.csv": [line for row in compared.scans for line in _lesion_rows(row)],
+        "heatmaps.csv": [_map_row(row) for row in compared.maps],
         "problems.csv": [asdict(problem) for problem in compared.problems],
     }
     for name, rows in tables.items():
         if rows:
             write_atomic(folder / name, _csv(rows))
+    for bundle, learnt in learnt_of(evaluation).items():
+        write_calibration(folder / f"calibration.{bundle}.json", learnt)
+
+
+def learnt_of(evaluation: Evaluation) -> dict[str, BundleCalibration]:
+    """Put what was learnt of each network into the form that a run reads (`bundles: [{calibration: ...}]`)."""
+    found: dict[str, dict[str, TargetCalibration]] = {}
+    patients: dict[str, int] = {}
+    for (bundle, target), one in evaluation.calibration.items():
+        if one.learnt is not None:
+            found.setdefault(bundle, {})[target] = one.learnt
+            patients[bundle] = max(one.patients, patients.get(bundle, 0))
+    return {
+        bundle: BundleCalibration(split="an evaluated run", patients=patients[bundle], targets=targets)
+        for bundle, targets in found.items()
+    }
 
 
 def as_json(evaluation: Evaluation) -> dict[str, Any]:
@@ -122,6 +149,8 @@ def as_json(evaluation: Evaluation) -> dict[str, Any]:
         "classification": [_summary(key, one) for key, one in evaluation.classification.items()],
         "detection": [_summary(key, one) for key, one in evaluation.detection.items()],
         "calibration": [_learnt(key, one) for key, one in evaluation.calibration.items()],
+        "heatmaps": [_rate(key, one) for key, one in hit_rates([row.hit for row in compared.maps]).items()],
+        "promises": [asdict(promise) for promise in evaluation.promises],
         "problems": [asdict(problem) for problem in compared.problems],
         "cases_without_truth": list(compared.without_truth),
         "notes": list(compared.notes),
@@ -138,6 +167,8 @@ def scalars(evaluation: Evaluation) -> dict[str, float]:
     ]
     for (bundle, name), metrics in every:
         found.update({f"{bundle}.{name}.{k}": v.value for k, v in metrics.items() if v.value is not None})
+    for (bundle, name, method), rate in hit_rates([row.hit for row in evaluation.compared.maps]).items():
+        found[f"{bundle}.{name}.heatmap_hit_rate.{method}"] = rate.hits / rate.maps
     return found
 
 
@@ -186,6 +217,12 @@ def _detection(
 def _calibration(
     rows: Sequence[ClassRow], rng: np.random.Generator, settings: EvaluationSettings
 ) -> dict[Key, Recalibration]:
+    if cooled := sorted({row.origin.bundle for row in rows if row.score_kind == "calibrated"}):
+        raise InputError(
+            f"the scores of {cooled[0]} are calibrated already, and what is learnt of them would be applied twice",
+            hint="evaluate a run with raw scores, or leave calibrate out: the evaluation checks what was promised",
+            code="calibrated_twice",
+        )
     return {
         key: recalibrate(
             np.array([row.is_positive for row in group]),
@@ -198,12 +235,27 @@ def _calibration(
     }
 
 
+def _promises(compared: Compared) -> tuple[Promise, ...]:
+    covered = [
+        Kept(row.origin.bundle, row.target, row.promised, float(row.covered), row.origin.patient, _facts(row.origin))
+        for row in compared.classes
+        if row.promised is not None and row.covered is not None
+    ]
+    missed = [
+        Kept(row.origin.bundle, row.score.label, row.promised, share, row.origin.patient, _facts(row.origin))
+        for row in compared.labels
+        if row.promised is not None and (share := row.score.missed_share) is not None
+    ]
+    return (*check_promises("coverage", covered), *check_promises("missed_volume", missed))
+
+
+def _rate(key: tuple[str, str, str], rate: HitRate) -> dict[str, Any]:
+    return dict(zip(("bundle", "label", "method"), key, strict=True)) | asdict(rate)
+
+
 def _learnt(key: Key, one: Recalibration) -> dict[str, Any]:
     found = {"bundle": key[0], "name": key[1], **asdict(one)}
-    if one.sets is not None:  # JSON knows no infinity: no limit leaves every class open
-        found["sets"]["limits"] = {
-            group: limit if isfinite(limit) else None for group, limit in one.sets.limits.items()
-        }
+    found["learnt"] = one.learnt.model_dump(mode="json") if one.learnt is not None else None
     return found
 
 
@@ -222,9 +274,12 @@ def _summary(key: Key, summary: LabelSummary | ClassificationSummary | Detection
 
 
 def _origin(origin: Origin) -> dict[str, Any]:
-    facts = {name: getattr(origin.facts, name) for name in GROUP_FACTS}
     ids = {name: getattr(origin, name) for name in ("case_id", "image_id", "patient", "bundle")}
-    return {**ids, **facts, **dict(origin.facts.extra)}
+    return {**ids, **_facts(origin)}
+
+
+def _facts(origin: Origin) -> dict[str, Any]:
+    return {**{name: getattr(origin.facts, name) for name in GROUP_FACTS}, **dict(origin.facts.extra)}
 
 
 def _label_row(row: LabelRow) -> dict[str, Any]:
@@ -235,7 +290,27 @@ def _label_row(row: LabelRow) -> dict[str, Any]:
 
 
 def _class_row(row: ClassRow) -> dict[str, Any]:
-    return {**_origin(row.origin), "target": row.target, "y": int(row.is_positive), "score": row.score}
+    said = {"target": row.target, "y": int(row.is_positive), "score": row.score, "score_kind": row.score_kind}
+    return {**_origin(row.origin), **said, "covered": None if row.covered is None else int(row.covered)}
+
+
+def _map_row(row: MapRow) -> dict[str, Any]:
+    hit = row.hit
+    about = {"label": hit.label, "method": hit.method, "trust": hit.trust, "file": hit.file}
+    return {**_origin(row.origin), **about, "truth_mm3": hit.truth_mm3, **asdict(hit.where), "hit": int(hit.where.hit)}
+
+
+def _hits(maps: Sequence[MapRow]) -> dict[tuple[str, ...], int]:
+    # By case, network, image and label; of the maps of several findings one is enough.
+    found: dict[tuple[str, ...], int] = {}
+    for row in maps:
+        place = row.origin.case_id, row.hit.bundle, row.hit.image_id, row.hit.label
+        found[place] = max(found.get(place, 0), int(row.hit.where.hit))
+    return found
+
+
+def _place(origin: Origin, label: str) -> tuple[str, ...]:
+    return origin.case_id, origin.bundle, origin.image_id, label
 
 
 def _lesion_rows(row: ScanRow) -> list[dict[str, Any]]:

@@ -1,4 +1,4 @@
-"""A score that means what it says: a temperature and conformal limits, checked on other patients.
+"""A score that means what it says: what is learnt of somebody else's bundle, checked on other patients.
 
 Half of the patients calibrate, the other half check what that is worth; then all of
 them calibrate what is kept. Without both classes among enough patients there is no
@@ -13,16 +13,13 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from diascope.evaluation.bootstrap import Estimate, resample
-from diascope.evaluation.calibration import apply_temperature, brier_estimate, ece_estimate, temperature
-from diascope.evaluation.conformal import EVERYBODY, ConformalSets, calibrate_sets, coverage_of
+from diascope.evaluation.calibration import apply_temperature, brier_estimate, ece_estimate
+from diascope.evaluation.calibration_file import TargetCalibration
+from diascope.evaluation.calibration_learning import FEWEST_OF_A_CLASS, learn_target
+from diascope.evaluation.conformal import EVERYBODY, coverage_of
 
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
-
-# One number is fitted; with fewer patients of a class it follows a few odd cases.
-FEWEST_OF_A_CLASS = 20
-
-CLASSES = ("negative", "positive")
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,20 +28,18 @@ class Recalibration:
 
     Attributes:
         patients: It rests on.
-        temperature: Divide the logits by it; None if there were too few patients.
+        learnt: Temperature, operating point and conformal limit, from all patients; None
+            if there were too few.
         before: Brier and ECE of the raw score, on the patients that checked.
         after: The same of the calibrated score, on the same patients.
-        sets: Conformal rule for the calibrated score, columns negative and positive;
-            None if there were too few patients.
         coverage: Share of the checking patients whose true class was in the set.
-        reason: Why there is none; else empty.
+        reason: Why nothing was learnt; else empty.
     """
 
     patients: int
-    temperature: float | None
+    learnt: TargetCalibration | None
     before: Mapping[str, Estimate]
     after: Mapping[str, Estimate]
-    sets: ConformalSets | None
     coverage: Estimate | None
     reason: str = ""
 
@@ -66,20 +61,18 @@ def recalibrate(
     total = len(np.unique(code))
     if min(people) < 2 * FEWEST_OF_A_CLASS:
         reason = f"{people[0]} positive and {people[1]} negative patients, {2 * FEWEST_OF_A_CLASS} of each are needed"
-        return Recalibration(total, None, {}, {}, None, None, reason)
+        return Recalibration(total, None, {}, {}, None, reason)
     fits = _half(code, positive, rng)
-    learnt = temperature(positive[fits], score[fits])
     checks = ~fits
-    calibrated = apply_temperature(score, learnt)
-    rule = calibrate_sets(_columns(calibrated[fits]), positive[fits].astype(int), code[fits].tolist(), coverage, rng)
-    is_in = rule.sets(_columns(calibrated[checks]))[np.arange(int(checks.sum())), positive[checks].astype(int)]
-    final = temperature(positive, score)
+    tried = learn_target(positive[fits], score[fits], code[fits].tolist(), rng, coverage=coverage)
+    calibrated = apply_temperature(score, tried.temperature)[checks]
+    of_truth = np.where(positive[checks], calibrated, 1 - calibrated)
+    is_in = np.array([tried.sets is None or tried.sets.is_open(value) for value in of_truth.tolist()])
     return Recalibration(
         total,
-        final,
+        learn_target(positive, score, code.tolist(), rng, coverage=coverage),
         _worth(positive[checks], score[checks], code[checks], rng),
-        _worth(positive[checks], calibrated[checks], code[checks], rng),
-        calibrate_sets(_columns(apply_temperature(score, final)), positive.astype(int), code.tolist(), coverage, rng),
+        _worth(positive[checks], calibrated, code[checks], rng),
         coverage_of(is_in, code[checks].tolist())[EVERYBODY],
     )
 
@@ -92,10 +85,6 @@ def _half(code: NDArray[np.int64], positive: Bools, rng: np.random.Generator) ->
         members = rng.permutation(np.flatnonzero(side))
         fits[members[: (len(members) + 1) // 2]] = True
     return fits[code]
-
-
-def _columns(score: Floats) -> Floats:
-    return np.stack([1 - score, score], axis=1)
 
 
 def _worth(positive: Bools, score: Floats, code: NDArray[np.int64], rng: np.random.Generator) -> dict[str, Estimate]:

@@ -52,6 +52,7 @@ class LabelScore:
         false_lesions: Connected parts of the prediction that touch no truth.
         lesion_volumes: Volume of each part of the truth, in `volume_unit`.
         lesion_found: Whether each part was hit, in the same order.
+        missed_share: Of the truth's volume, what was not drawn; None where it is empty.
     """
 
     label: str
@@ -69,6 +70,7 @@ class LabelScore:
     false_lesions: int
     lesion_volumes: tuple[float, ...] = ()
     lesion_found: tuple[bool, ...] = ()
+    missed_share: float | None = None
 
     @property
     def volume_error(self) -> float:
@@ -145,13 +147,14 @@ def _score(predicted: Bools, truth: Bools, space: Space, label: str, tolerance: 
     voxel = space.voxel_mm3 if isinstance(space, Grid) else 1.0
     limit = tolerance if tolerance is not None else (DEFAULT_TOLERANCE_MM if on_grid else DEFAULT_TOLERANCE_VOXELS)
     n_truth, n_predicted = int(np.count_nonzero(truth)), int(np.count_nonzero(predicted))
-    outcome = _outcome(n_predicted, n_truth, shared=bool((predicted & truth).any()))
+    shared = int(np.count_nonzero(predicted & truth))
+    outcome = _outcome(n_predicted, n_truth, shared=shared > 0)
     nsd, hd95 = _surface_scores(predicted, truth, space, limit) if n_truth or n_predicted else (None, None)
     sizes, hit, false_lesions = _lesions(predicted, truth)
     return LabelScore(
         label=label,
         outcome=outcome,
-        dice=dice(predicted, truth),
+        dice=2 * shared / (n_truth + n_predicted) if n_truth or n_predicted else None,
         nsd=nsd,
         hd95=hd95,
         distance_unit="mm" if on_grid else "voxel",
@@ -164,6 +167,7 @@ def _score(predicted: Bools, truth: Bools, space: Space, label: str, tolerance: 
         false_lesions=false_lesions,
         lesion_volumes=tuple(size * voxel for size in sizes),
         lesion_found=hit,
+        missed_share=1 - shared / n_truth if n_truth else None,
     )
 
 

@@ -10,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from diascope.bundles.find import BundleInfo
-from diascope.evaluation.calibration_file import CALIBRATION, BundleCalibration, read_calibration
+from diascope.evaluation.calibration_file import CALIBRATION, EVERY_CLASS, BundleCalibration, read_calibration
 from diascope.findings import ConfidenceKind, Finding, Prediction
 from diascope.imaging.resample import GridOfLogits
 from diascope.io.outfolder import file_digest
@@ -56,13 +56,14 @@ def calibrate_predictions(bundle: BundleInfo, predictions: Sequence[Prediction])
     def calibrated(one: Prediction) -> Prediction:
         if one.slice_k is not None or one.target not in scores:
             return one
-        point = learnt.targets[one.target].operating_point if one.target in learnt.targets else None
+        about = learnt.targets[EVERY_CLASS if learnt.exclusive else one.target]
         return replace(
             one,
             score=scores[one.target],
             score_kind="calibrated",
             conformal_set=kept_open.get(one.target),
-            operating_point=point,
+            operating_point=about.operating_point,
+            promised_coverage=about.sets.coverage if about.sets is not None else None,
         )
 
     return tuple(calibrated(one) for one in predictions)

@@ -4,6 +4,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from pydantic import Field
+
 from diascope.errors import InputError
 from diascope.evaluation.audit.result import AuditResult
 from diascope.evaluation.audit.settings import AuditSettings
@@ -36,15 +38,18 @@ Tell = Callable[[str], None]
 
 
 class AuditPlan(AuditSettings):
-    """The plan of an audit as a yaml spells it: with where MLflow is."""
+    """The plan of an audit as a yaml spells it: with what its figures do not depend on."""
+
+    earlier: dict[str, str] = Field(default_factory=dict)
+    """Earlier audits for the trend, oldest first: what to call it, and its audit.json or output folder."""
 
     tracking: TrackingSettings = TrackingSettings()
     """Where the audit is tracked; that of an output folder goes where its batch went."""
 
     @property
     def audit(self) -> AuditSettings:
-        """What the audit depends on: where it is tracked changes no plan."""
-        return AuditSettings.model_validate(self.model_dump(exclude={"tracking"}))
+        """What the figures depend on: an audit after it is of the same plan."""
+        return AuditSettings.model_validate(self.model_dump(exclude={"tracking", "earlier"}))
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +62,7 @@ class Extra:
         folder: Artifact folder, such as `audit`.
         files: Files of the output folder, without pixels.
         tables: Csv files of the output folder, to look at as tables.
+        pictures: Files of the output folder that hold pixels: they go only where pixels may.
         datasets: What it rests on.
         models: Bundles whose registered version is tagged.
     """
@@ -66,6 +72,7 @@ class Extra:
     folder: str = ""
     files: Sequence[str] = ()
     tables: Sequence[str] = ()
+    pictures: Sequence[str] = ()
     datasets: Sequence[DatasetDescription] = ()
     models: Sequence[TaggedModel] = ()
 

@@ -91,6 +91,23 @@ class ModelDescription:
     tags: Mapping[str, str] = field(default_factory=dict)
 
 
+@dataclass(frozen=True, slots=True)
+class TaggedModel:
+    """What became known of a bundle after it was registered.
+
+    Attributes:
+        name: Of the bundle, and in the registry.
+        sha256: Digest of the bundle: the version that carries it is tagged.
+        version: Of the bundle: stands in where a version carries no digest.
+        tags: What became known, such as the verdict of an audit.
+    """
+
+    name: str
+    sha256: str
+    version: str
+    tags: Mapping[str, str]
+
+
 class Tracker(Protocol):
     """Where a run is tracked; the plug-in point for another system than MLflow. It never fails a run."""
 
@@ -122,6 +139,9 @@ class Tracker(Protocol):
 
     def log_model(self, model: ModelDescription) -> None:
         """Log a bundle, and register it under its name."""
+
+    def tag_model(self, model: TaggedModel) -> None:
+        """Tag the registered version of a bundle; where none is registered nothing is tagged."""
 
     def nested(self, run: RunDescription) -> "Tracker":
         """Begin a part of this run, or go on with it: a fold, a trial."""
@@ -202,6 +222,10 @@ class MlflowTracker:
     def log_model(self, model: ModelDescription) -> None:
         """Log a bundle, and register it under its name."""
         self._add("model", asdict(model))
+
+    def tag_model(self, model: TaggedModel) -> None:
+        """Tag the registered version of a bundle; where none is registered nothing is tagged."""
+        self._add("model_tags", asdict(model))
 
     def nested(self, run: RunDescription) -> "Tracker":
         """Begin a part of this run, or go on with it; it ends with its own `finish`."""

@@ -39,3 +39,21 @@ def register_bundle(client: Any, run_id: str, folder: Path, model: Mapping[str, 
     if not any(version.run_id == run_id for version in client.search_model_versions(f"name = '{name}'")):
         source = f"runs:/{run_id}/{BUNDLE_FOLDER}"
         client.create_model_version(name, source, run_id, tags=dict(model["tags"]), description=note)
+
+
+def tag_version(client: Any, run_id: str, model: Mapping[str, Any], longest: int) -> None:
+    """Tag the version of a registered model that is this bundle: by its digest, else by its version.
+
+    Args:
+        client: MLflow's.
+        run_id: The run that found it out; the version says so.
+        model: Its name, digest, version, and the tags.
+        longest: Characters that MLflow takes as a value.
+    """
+    every = client.search_model_versions(f"name = '{model['name']}'")
+    same = [one for one in every if one.tags.get("sha256") == model["sha256"]]
+    # Versions that were registered before the digest was kept.
+    alike = [one for one in every if "sha256" not in one.tags and one.tags.get("version") == model["version"]]
+    for one in same or alike:
+        for key, value in {**model["tags"], "audit.run": run_id}.items():
+            client.set_model_version_tag(model["name"], one.version, key, value[:longest])

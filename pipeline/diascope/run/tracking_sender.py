@@ -24,7 +24,7 @@ from typing import Any
 
 from diascope.config import without_password
 from diascope.run.report import without_pictures
-from diascope.run.tracking_model import register_bundle
+from diascope.run.tracking_model import register_bundle, tag_version
 from diascope.run.tracking_result import SendResult, is_final
 from diascope.run.tracking_spool import (
     Event,
@@ -269,6 +269,7 @@ class _Sending:
                 "file": self._file,
                 "table": self._table,
                 "model": self._model,
+                "model_tags": self._tag_model,
                 "ended": self._end,
             }[first.kind](first)
         self.sent += len(batch)
@@ -333,6 +334,10 @@ class _Sending:
         if self.target.artifacts != "none" and folder.is_dir():
             card = (self.root / event.body["card"]).read_text(encoding="utf-8")
             register_bundle(self.client, self.run_id, folder, {**event.body, "card": card}, LONGEST_VALUE)
+        self._log(sent=event.seq)
+
+    def _tag_model(self, event: Event) -> None:
+        tag_version(self.client, self.run_id, event.body, LONGEST_VALUE)
         self._log(sent=event.seq)
 
     def _log_text(self, text: str, folder: str, name: str) -> None:

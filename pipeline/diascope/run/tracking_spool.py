@@ -16,7 +16,7 @@ from typing import Any, Literal
 
 from diascope.io.outfolder import output_errors
 
-EventKind = Literal["run", "resumed", "metrics", "tags", "dataset", "file", "table", "model", "ended"]
+EventKind = Literal["run", "resumed", "metrics", "tags", "dataset", "file", "table", "model", "model_tags", "ended"]
 
 DIGEST_DIGITS = 16
 

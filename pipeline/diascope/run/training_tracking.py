@@ -15,6 +15,7 @@ import psutil
 import torch
 
 from diascope import __version__
+from diascope.bundles.lock import digest_bundle, whole_digest
 from diascope.config import parse_settings, read_yaml, settings_hash
 from diascope.run.record import versions
 from diascope.run.tracking import DatasetDescription, Ending, ModelDescription, RunDescription, Tracker
@@ -225,6 +226,7 @@ def _log_end(tracker: Tracker, config: TrainConfig, out: Path) -> None:
     if (out / card).is_file() and config.search is None:
         tags = {"version": config.bundle.version, "licence": config.bundle.licence}
         tags["research_only"] = str(config.bundle.research_only).lower()
+        tags["sha256"] = whole_digest(digest_bundle(out / folder))  # an audit finds its version by it
         tracker.log_model(ModelDescription(config.bundle.name, str(folder), str(card), tags))
 
 

@@ -11,10 +11,8 @@ from diascope.evaluation.audit.significance import (
     Blocks,
     _dealt,
     _standardised,
-    benjamini_hochberg,
     blocks_of,
     deviation,
-    holm,
 )
 
 
@@ -114,15 +112,3 @@ def test_where_everybody_is_alike_there_is_no_difference() -> None:
     found = deviation(blocks([0, 0, 1, 1], [1.0, 1.0, 1.0, 1.0]), np.random.default_rng(0), 50)
 
     assert (found.p, found.z.tolist()) == (1.0, [0.0, 0.0])
-
-
-def test_holm_is_that_of_the_paper_s_steps() -> None:
-    assert holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
-    assert holm([0.6, 0.9]) == [1.0, 1.0]
-    assert holm([]) == []
-
-
-def test_benjamini_hochberg_is_scipy_s() -> None:
-    p = np.random.default_rng(0).random(30) ** 2
-
-    assert benjamini_hochberg(p.tolist()) == pytest.approx(stats.false_discovery_control(p))

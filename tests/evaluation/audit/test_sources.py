@@ -3,14 +3,19 @@
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from diascope.errors import ConfigError, InputError
+from diascope.evaluation.audit.audit import audit
 from diascope.evaluation.audit.settings import AuditSettings, Join, Masks
-from diascope.evaluation.audit.sources import clinical_table, masks_table, table_of
+from diascope.evaluation.audit.sources import clinical_table, masks_table, table_of, with_features
+from diascope.evaluation.feature_file import ImageFeatures, feature_file, write_features
+from diascope.findings import read_report
 from diascope.geometry import Grid
 from diascope.io.write_nifti import write_mask
 from diascope.volume import Mask
+from tests.evaluation.batches import write_batch
 
 GRID = Grid((5, 7, 3), np.diag([0.7, 0.8, 2.5, 1.0]))
 PLAN = AuditSettings(groups=("sex",))
@@ -78,3 +83,52 @@ def test_a_clinical_table_lies_beside_the_config(tmp_path: Path) -> None:
     assert clinical_table(PLAN, tmp_path) is None
     with pytest.raises(ConfigError, match=r"names clinical\.csv, which is not there"):
         clinical_table(plan, tmp_path / "elsewhere")
+
+
+def evaluated(root: Path, patients: int = 40) -> Path:
+    """A batch with features that give the manufacturer away, and its evaluated table."""
+    out = write_batch(root, 0, patients, shifted=True)
+    rows = []
+    for folder in sorted(out.cases.iterdir()):
+        report = read_report(folder / "case.json")
+        is_new = report.images[0].facts.manufacturer == "NEW"
+        seen = ImageFeatures("net", "img", np.full(3, float(is_new), np.float32), "bottleneck", np.zeros(9, np.float32))
+        write_features(folder / feature_file("net"), [seen])
+        rows.append(
+            {
+                "case_id": folder.name,
+                "image_id": "img",
+                "bundle": "net",
+                "patient": folder.name,
+                "y": len(rows) % 2,
+                "score": 0.5,
+                "manufacturer": "NEW" if is_new else "OLD",
+            }
+        )
+    (root / "evaluation").mkdir()
+    pd.DataFrame(rows).to_csv(root / "evaluation" / "classification.csv", index=False)
+    return root
+
+
+def test_what_the_network_saw_is_joined_and_probed(tmp_path: Path) -> None:
+    plan = AuditSettings(groups=("manufacturer",), rounds=5)
+    table, _ = table_of(evaluated(tmp_path), plan, tmp_path)
+
+    (probed,) = audit(table, plan).probes
+
+    assert probed.auc == pytest.approx(1.0)
+    assert probed.patients == 40
+
+
+def test_features_are_left_out_where_they_are_not_all_there_or_of_several_networks(tmp_path: Path) -> None:
+    plan = AuditSettings(groups=("manufacturer",), rounds=5)
+    source = evaluated(tmp_path)
+    frame = pd.read_csv(source / "evaluation" / "classification.csv")
+
+    two = with_features(frame.assign(bundle=["net", *["other"] * 39]), source, plan)
+    (source / "cases" / "case-007" / feature_file("net")).unlink()
+    torn = with_features(frame, source, plan)
+    some = with_features(frame, source, plan.model_copy(update={"where": {"case_id": "case-003"}}))
+
+    assert not [name for name in (*two.columns, *torn.columns) if name.startswith("feature_")]
+    assert some["feature_0"].notna().sum() == 1

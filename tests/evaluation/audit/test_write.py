@@ -39,7 +39,14 @@ def test_json_and_tables_hold_every_group_and_gap(tmp_path: Path) -> None:
         "gate.csv",
         "confounders.csv",
         "model_card.md",
+        "forest_sensitivity.svg",
+        "forest_specificity.svg",
+        "calibration_sex.svg",
+        "calibration_manufacturer.svg",
     }
+    figure = (tmp_path / "audit" / "forest_sensitivity.svg").read_text()
+    assert figure.startswith('<svg width="')
+    assert "OLD" in figure
 
 
 def test_the_same_audit_gives_the_same_bytes() -> None:

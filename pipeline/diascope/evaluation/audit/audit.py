@@ -1,6 +1,7 @@
 """The audit itself: from a table and a plan to everything it has to say."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
@@ -9,19 +10,43 @@ from numpy.typing import NDArray
 from diascope.config import settings_hash
 from diascope.evaluation.audit.confounding import Stratified, stratified
 from diascope.evaluation.audit.gaps import Comparing, compare_all, patients_behind
-from diascope.evaluation.audit.gate import rulings_of, verdict_of
+from diascope.evaluation.audit.gate import review_ruling, rulings_of, verdict_of
 from diascope.evaluation.audit.group_metrics import calibration_points, curve_metrics, prevalence_matched, ratio_metrics
 from diascope.evaluation.audit.groups import CONFLICTING, MISSING, Attribute
 from diascope.evaluation.audit.measures import Measure, pick
 from diascope.evaluation.audit.result import AuditResult, Comparison, Group, Registration
+from diascope.evaluation.audit.reviews import groups_of_cases, summarise_reviews
 from diascope.evaluation.audit.settings import AuditSettings
 from diascope.evaluation.audit.table import AuditTable, prepare
+from diascope.evaluation.audit.trend import TrendPoint, WorstGroup, with_changes
+from diascope.evaluation.audit.words import primary_metrics
 from diascope.evaluation.bootstrap import resample
+from diascope.evaluation.drift import Moved
 from diascope.evaluation.probe import Probe, probe
 
 Ints = NDArray[np.int64]
 
 UNREGISTERED = Registration("", "", ())
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Evidence:
+    """What an audit looks at beside its table.
+
+    Attributes:
+        reviews: Reviewers' verdicts, as `read_reviews` gives them.
+        doubtful: Cases that readers are to see first, where they are known.
+        earlier: Earlier audits, oldest first.
+        moved: What moved against a reference batch.
+    """
+
+    reviews: pd.DataFrame | None = None
+    doubtful: frozenset[str] | None = None
+    earlier: tuple[TrendPoint, ...] = ()
+    moved: tuple[Moved, ...] = ()
+
+
+NOTHING_FURTHER = Evidence()
 
 # What the report says of metrics that are no ratio of sums.
 CURVE_WORDS = {
@@ -42,6 +67,7 @@ def audit(
     clinical: pd.DataFrame | None = None,
     registration: Registration = UNREGISTERED,
     table_sha256: str = "",
+    evidence: Evidence = NOTHING_FURTHER,
 ) -> AuditResult:
     """Audit anybody's predictions.
 
@@ -51,6 +77,7 @@ def audit(
         clinical: A table to join, if the plan names one.
         registration: Whether the plan was written down before.
         table_sha256: Of the file the table came from.
+        evidence: What is looked at beside the table.
 
     Raises:
         InputError: The table does not hold what the plan asks for.
@@ -68,13 +95,18 @@ def audit(
         *(group for one in table.intersections for group in _groups(table, one, primary, settings, None)),
     )
     confounding = _confounding(table, singles, primary, settings)
+    reviews = None
+    if evidence.reviews is not None:
+        reviews = summarise_reviews(evidence.reviews, groups_of_cases(table.cases, table.attributes), evidence.doubtful)
     rulings = rulings_of(singles, groups, confounding, settings)
+    if reviews is not None and settings.gate.reviews_accepted is not None:
+        rulings += (review_ruling(reviews, settings.gate.reviews_accepted, settings.smallest_group),)
     everyone = np.arange(table.rows)
     overall = {
         **ratio_metrics(table.measures, everyone, table.patient),
         **curve_metrics(table, everyone, rng, settings.rounds),
     }
-    return AuditResult(
+    found = AuditResult(
         title=settings.title,
         task=settings.task,
         rows=table.rows,
@@ -98,8 +130,23 @@ def audit(
         settings=settings.model_dump(mode="json"),
         settings_sha256=settings_hash(settings),
         table_sha256=table_sha256,
+        reviews=reviews,
+        drift=evidence.moved,
         is_simulated=settings.is_simulated,
     )
+    return replace(found, trend=_trend(evidence.earlier, found)) if evidence.earlier else found
+
+
+def _trend(earlier: Sequence[TrendPoint], found: AuditResult) -> tuple[TrendPoint, ...]:
+    tested = primary_metrics(found)
+    worst = tuple(
+        WorstGroup(one.attribute, one.metric, gap.group, gap.value, gap.gap)
+        for one in found.comparisons
+        if not one.is_exploratory and (gap := one.of_worst()) is not None and gap.value is not None
+    )
+    overall = {name: value for name, value in found.overall.items() if name in tested}
+    now = TrendPoint("this audit", found.verdict, found.patients, same_plan=True, overall=overall, worst=worst, p={})
+    return with_changes([*earlier, now])
 
 
 def _groups(

@@ -58,7 +58,7 @@ def checklist(result: AuditResult) -> tuple[Item, ...]:
         Item(
             "CLAIM",
             "state the metrics, their uncertainty and the unit of analysis",
-            "Section 8: patients are drawn as a whole",
+            "Section 11: patients are drawn as a whole",
             is_met=True,
         ),
         Item(

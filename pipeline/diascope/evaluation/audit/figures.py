@@ -73,6 +73,43 @@ def froc_plot(result: AuditResult, attribute: str) -> str:
     return _svg(figure)
 
 
+def trend_plot(result: AuditResult, metric: str) -> str:
+    """Draw a metric over earlier audits and this one, each with its interval, and its worst group."""
+    figure, axes = _figure(2.6)
+    points = [(at, one.overall[metric]) for at, one in enumerate(result.trend) if metric in one.overall]
+    known = [(at, found) for at, found in points if found.value is not None]
+    for at, found in known:
+        if found.low is not None and found.high is not None:
+            axes.plot([at, at], [found.low, found.high], color=COLOURS[0], linewidth=1.4)
+    axes.plot([at for at, _ in known], [found.value or 0.0 for _, found in known], label="everybody", **_style(0))
+    worst = [
+        (at, group)
+        for at, one in enumerate(result.trend)
+        for group in sorted((w for w in one.worst if w.metric == metric), key=lambda w: -(w.gap or 0.0))[:1]
+    ]
+    for at, group in worst:
+        axes.annotate(
+            f"{group.attribute}: {group.group}",
+            (at, group.value),
+            fontsize=7,
+            xytext=(5, -3),
+            textcoords="offset points",
+            color=COLOURS[1],
+        )
+    axes.plot(
+        [at for at, _ in worst],
+        [group.value for _, group in worst],
+        label="worst group",
+        linestyle="none",
+        **{**_style(1), "linewidth": 0},
+    )
+    axes.set_xticks(range(len(result.trend)), [one.name for one in result.trend], fontsize=8)
+    axes.set_xlim(-0.3, len(result.trend) - 0.3)
+    axes.set_ylabel(metric.replace("_", " "), fontsize=8)
+    axes.legend(fontsize=7, loc="center left", bbox_to_anchor=(1.01, 0.5), frameon=False)
+    return _svg(figure)
+
+
 def _forest_rows(result: AuditResult, metric: str) -> list[tuple[str, Group | None]]:
     rows: list[tuple[str, Group | None]] = []
     exploratory = {one.attribute for one in result.comparisons if one.is_exploratory}

@@ -16,12 +16,11 @@ from diascope.evaluation.audit.settings import AuditSettings
 from diascope.evaluation.audit.significance import (
     Blocks,
     Deviation,
-    benjamini_hochberg,
     blocks_of,
     deviation,
-    holm,
 )
 from diascope.evaluation.bootstrap import ROUNDS_AT_ONCE, Estimate, Resampling, interval
+from diascope.evaluation.many_tests import benjamini_hochberg, holm
 from diascope.evaluation.proportions import Z
 
 Floats = NDArray[np.float64]

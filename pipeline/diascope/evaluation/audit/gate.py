@@ -6,6 +6,7 @@ from dataclasses import replace
 from diascope.evaluation.audit.confounding import Stratified
 from diascope.evaluation.audit.groups import MISSING
 from diascope.evaluation.audit.result import Comparison, Group, GroupGap, Ruling, Verdict
+from diascope.evaluation.audit.reviews import HIDDEN, IN_VIEW, ReviewSummary
 from diascope.evaluation.audit.settings import AuditSettings
 from diascope.evaluation.audit.words import people
 
@@ -39,6 +40,38 @@ def rulings_of(
         if (least := settings.gate.min_value.get(one.metric)) is not None:
             rulings.append(_value_ruling(one, of_attribute, least, settings))
     return tuple(rulings)
+
+
+def review_ruling(reviews: ReviewSummary, least: float, smallest_group: int) -> Ruling:
+    """Rule on what reviewers accepted: reads without the network in view count first.
+
+    Args:
+        reviews: What they said.
+        least: The least share of accepted results.
+        smallest_group: Patients that a random sample must hold.
+    """
+    rule = f"reviewers accept at least {least:g}"
+
+    def ruling(verdict: Verdict, reason: str) -> Ruling:
+        return Ruling("reviews", "accepted", rule, verdict, reason)
+
+    enough = [read for read in (HIDDEN, IN_VIEW) if reviews.random_patients.get(read, 0) >= smallest_group]
+    if not enough:
+        seen = max(reviews.random_patients.values(), default=0)
+        return ruling(
+            "insufficient",
+            f"{people(seen)} of a random sample were read, {smallest_group} are needed: doubtful cases, or cases that"
+            " somebody picked, do not speak for all",
+        )
+    found = reviews.figure("accepted", enough[0])
+    if found is None or found.low is None or found.high is None:
+        return ruling("insufficient", "there is no interval")
+    drawn = "; they saw the network's answer first, which draws readers to agree" if enough[0] == IN_VIEW else ""
+    if found.high < least:
+        return ruling("fail", f"{enough[0]}: {found}{drawn}")
+    if found.low < least:
+        return ruling("insufficient", f"{enough[0]}: {found}, the interval reaches over the limit{drawn}")
+    return ruling("pass", f"{enough[0]}: {found}{drawn}")
 
 
 def verdict_of(rulings: Sequence[Ruling]) -> Verdict:
@@ -126,4 +159,12 @@ def _value_ruling(one: Comparison, groups: Sequence[Group], least: float, settin
 
 
 def _is_ceiling(metric: str) -> bool:
-    return metric in {"miss_rate", "lesion_miss_rate", "false_alarm_rate", "hd95", "brier", "false_positives_per_scan"}
+    return metric in {
+        "miss_rate",
+        "lesion_miss_rate",
+        "false_alarm_rate",
+        "missed_share",
+        "hd95",
+        "brier",
+        "false_positives_per_scan",
+    }

@@ -95,6 +95,16 @@ def segmentation_measures(frame: pd.DataFrame) -> tuple[Measure, ...]:
     if "hd95" in frame and len(units) == 1:  # millimetres and voxels are never averaged
         words = f"distance of the outlines at their worst 5 %, in {units[0]}"
         found.append(_average(frame, "hd95", higher_is_better=False, words=words))
+    if "missed_share" in frame:
+        found.append(
+            _average(
+                frame,
+                "missed_share",
+                higher_is_better=False,
+                words="share of a structure's volume that was missed",
+                most=1.0,
+            )
+        )
     if "outcome" in frame:
         outcome = frame["outcome"].astype(str).to_numpy()
         missed, invented = outcome == "missed", outcome == "false_alarm"
@@ -196,7 +206,9 @@ def _share(name: str, hit: Bools, of: Bools, nothing: str, words: str, *, better
     return Measure(name, top, bottom, "share", higher_is_better=better, nothing=nothing, words=words)
 
 
-def _average(frame: pd.DataFrame, name: str, *, higher_is_better: bool, words: str) -> Measure:
+def _average(
+    frame: pd.DataFrame, name: str, *, higher_is_better: bool, words: str, most: float | None = None
+) -> Measure:
     values = _numbers(frame, name)
     known = np.isfinite(values)
     return Measure(
@@ -207,7 +219,7 @@ def _average(frame: pd.DataFrame, name: str, *, higher_is_better: bool, words: s
         higher_is_better=higher_is_better,
         nothing="absent everywhere",
         words=words,
-        most=1.0 if higher_is_better else float("inf"),
+        most=most if most is not None else (1.0 if higher_is_better else float("inf")),
     )
 
 

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from diascope.evaluation.audit.result import AuditResult, Comparison, Group, GroupGap
+from diascope.evaluation.audit.reviews import ReviewSummary
 from diascope.evaluation.bootstrap import Estimate
 
 SMALLEST_CELL = 5
@@ -43,6 +44,9 @@ def published(result: AuditResult) -> AuditResult:
             else one
             for one in result.rulings
         ),
+        reviews=_without_small_reviews(result.reviews),
+        trend=tuple(replace(one, worst=()) for one in result.trend),
+        drift=(),
         notes=(*result.notes, *(told if gone else [])),
         is_published=True,
     )
@@ -93,6 +97,13 @@ def _without_groups(comparison: Comparison, hidden: frozenset[str]) -> Compariso
 
 def _without_gap(gap: GroupGap) -> GroupGap:
     return GroupGap(gap.group, 0, None, None, None, None, None, None, None, None, is_sufficient=False)
+
+
+def _without_small_reviews(reviews: ReviewSummary | None) -> ReviewSummary | None:
+    # Figures of a group of readers' cases name its size by their interval: only those of everybody stay.
+    if reviews is None:
+        return None
+    return replace(reviews, figures=tuple(one for one in reviews.figures if not one.attribute))
 
 
 def _names_one(reason: str, hidden: frozenset[str]) -> bool:

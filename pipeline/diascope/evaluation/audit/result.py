@@ -5,7 +5,10 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from diascope.evaluation.audit.confounding import Stratified
+from diascope.evaluation.audit.reviews import ReviewSummary
+from diascope.evaluation.audit.trend import TrendPoint
 from diascope.evaluation.bootstrap import Estimate
+from diascope.evaluation.drift import Moved
 from diascope.evaluation.probe import Probe
 
 FORMAT = 1
@@ -175,6 +178,9 @@ class AuditResult:
         settings: As plain values.
         settings_sha256: Their hash.
         table_sha256: Of the table that was audited; empty if it came from memory.
+        reviews: What reviewers said; None if nobody was asked.
+        trend: Earlier audits and this one; empty if none was named.
+        drift: What moved against a reference batch; empty if none was named.
         is_simulated: The table is made up.
         is_published: Small cells are suppressed.
         format: Version of audit.json.
@@ -200,6 +206,9 @@ class AuditResult:
     settings: Mapping[str, Any]
     settings_sha256: str
     table_sha256: str = ""
+    reviews: ReviewSummary | None = None
+    trend: tuple[TrendPoint, ...] = ()
+    drift: tuple[Moved, ...] = ()
     is_simulated: bool = False
     is_published: bool = False
     format: int = FORMAT

@@ -74,6 +74,9 @@ class Gate(Settings):
     groups: tuple[str, ...] | None = None
     """Attributes that count for the gate; by default all."""
 
+    reviews_accepted: Unit | None = None
+    """The least share of results that reviewers accepted; judged only where a random sample was read."""
+
 
 class AuditSettings(Settings):
     """One audit: its table, its groups, its rules."""
@@ -123,6 +126,9 @@ class AuditSettings(Settings):
     masks: Masks | None = None
     """Only for two folders of label maps."""
 
+    reviews: str | None = None
+    """A csv of reviewers' verdicts (`diascope view OUT --export`): reported apart from the truth."""
+
     gate: Gate = Gate()
     """Thresholds of the verdict; without any there is no verdict but `insufficient`."""
 
@@ -144,6 +150,8 @@ class AuditSettings(Settings):
         for name in (*self.gate.max_gap, *self.gate.min_value):
             if name not in tested:
                 raise ValueError(f"the gate has a threshold for {name}, which is not primary: {sorted(tested)}")
+        if self.gate.reviews_accepted is not None and self.reviews is None:
+            raise ValueError("the gate asks for reviews_accepted, but no table of reviews is named")
         unknown = set(self.gate.groups or ()) - set(self.groups)
         if unknown:
             raise ValueError(f"the gate names {sorted(unknown)}, which are not among the groups {list(self.groups)}")

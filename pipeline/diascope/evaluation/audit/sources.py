@@ -1,14 +1,22 @@
 """Where an audit's table comes from: an output folder, a csv, or two folders of label maps."""
 
 import hashlib
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
+from diascope.config import settings_hash
 from diascope.errors import ConfigError, InputError
+from diascope.evaluation.audit.audit import Evidence
+from diascope.evaluation.audit.reviews import read_reviews
 from diascope.evaluation.audit.settings import AuditSettings, Masks, Task
-from diascope.evaluation.audit.table import read_table
+from diascope.evaluation.audit.table import FEATURE_PREFIX, read_table
+from diascope.evaluation.audit.trend import read_point
+from diascope.evaluation.feature_file import feature_file, read_features
 from diascope.evaluation.segmentation import compare_masks
 from diascope.io.labels.nifti_map import read_nifti_map
 from diascope.io.labels.placing import place_on
@@ -47,7 +55,58 @@ def table_of(source: Path, settings: AuditSettings, beside: Path) -> tuple[pd.Da
             hint="run diascope evaluate OUT --truth MANIFEST first",
             code="not_evaluated",
         )
-    return read_table(table), file_digest(table)
+    return with_features(read_table(table), source, settings), file_digest(table)
+
+
+def with_features(frame: pd.DataFrame, source: Path, settings: AuditSettings) -> pd.DataFrame:
+    """Add what the network saw of each image (`feature_...`), for the probe.
+
+    Only where all rows that the plan keeps are of one network, and its features are there.
+    """
+    if not {"case_id", "image_id", "bundle"} <= set(frame.columns):
+        return frame
+    kept = frame
+    for column, value in settings.where.items():
+        kept = kept[kept[column].astype(str) == value] if column in kept else kept
+    bundles = sorted(set(kept["bundle"].astype(str)))
+    if len(bundles) != 1:
+        return frame
+    vectors: dict[tuple[str, str], NDArray[np.float32]] = {}
+    for case_id in dict.fromkeys(kept["case_id"].astype(str)):
+        file = source / "cases" / case_id / feature_file(bundles[0])
+        vectors |= {(case_id, one.image_id): one.features for one in (read_features(file) if file.is_file() else ())}
+    rows = [vectors.get(key) for key in zip(kept["case_id"].astype(str), kept["image_id"].astype(str), strict=True)]
+    found = [row for row in rows if row is not None]
+    if len(found) < len(rows) or len({len(row) for row in found}) != 1:
+        return frame
+    names = [f"{FEATURE_PREFIX}{at}" for at in range(len(found[0]))]
+    return frame.join(pd.DataFrame(np.stack(found), columns=names, index=kept.index))
+
+
+def evidence_for(
+    source: Path, settings: AuditSettings, beside: Path, before: Mapping[str, str] | None = None
+) -> Evidence:
+    """Read what is looked at beside the table: reviewers' verdicts and earlier audits.
+
+    Args:
+        source: What is audited; an output folder says which cases are doubtful.
+        settings: The plan.
+        beside: Folder that paths are relative to.
+        before: Earlier audits, oldest first: what to call each, and where it is.
+    """
+    metrics, plan = settings.primary_metrics(), settings_hash(settings)
+    earlier = tuple(read_point(_beside(path, beside), name, metrics, plan) for name, path in (before or {}).items())
+    if settings.reviews is None:
+        return Evidence(earlier=earlier)
+    return Evidence(read_reviews(_beside(settings.reviews, beside)), _doubtful(source / "cases.csv"), earlier)
+
+
+def _doubtful(cases: Path) -> frozenset[str] | None:
+    if not cases.is_file():
+        return None
+    rows = read_table(cases)
+    is_first = rows["review_first"].astype(str).str.lower() == "true"
+    return frozenset(rows["case_id"].astype(str)[is_first & (rows["status"] == "done")])
 
 
 def clinical_table(settings: AuditSettings, beside: Path) -> pd.DataFrame | None:

@@ -45,6 +45,7 @@ class AuditTable:
         scans: Of a detection, else None.
         features: (rows, d) vectors of the network, else None.
         notes: What a reader should know about the table.
+        cases: (rows,) name of each row's case; empty where the table names none.
     """
 
     rows: int
@@ -58,6 +59,7 @@ class AuditTable:
     scans: ScanTable | None
     features: Floats | None
     notes: tuple[str, ...]
+    cases: tuple[str, ...] = ()
 
 
 def read_table(path: Path) -> pd.DataFrame:
@@ -109,6 +111,7 @@ def prepare(frame: pd.DataFrame, settings: AuditSettings, clinical: pd.DataFrame
         scans,
         _features(kept),
         (*notes, *told, *made),
+        tuple(kept[settings.columns.case].astype(str)) if settings.columns.case in kept else (),
     )
 
 

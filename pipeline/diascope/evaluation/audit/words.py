@@ -1,10 +1,13 @@
 """What an audit found, in words that an ethics board reads without a statistician."""
 
 from collections.abc import Iterator, Sequence
+from itertools import pairwise
 
 from diascope.evaluation.audit.confounding import Stratified
 from diascope.evaluation.audit.result import AuditResult, Comparison, GroupGap
+from diascope.evaluation.audit.reviews import WORDS, ReviewFigure
 from diascope.evaluation.bootstrap import Estimate
+from diascope.evaluation.drift import Moved
 
 HEADLINE = {
     "pass": "No group is worse off than the limits allow, and the data suffice to say so.",
@@ -71,6 +74,55 @@ def not_judged(result: AuditResult) -> tuple[str, ...]:
     )
 
 
+def reviews(result: AuditResult) -> tuple[str, ...]:
+    """Say what reviewers said, reads with and without the network in view apart."""
+    found = result.reviews
+    if found is None:
+        return ()
+    lines = [
+        f"{_sentence(WORDS[one.metric])}, {one.read}: {_reviewed(one)}" for one in found.figures if not one.attribute
+    ]
+    left_out = {
+        "on results that have changed since": found.stale,
+        "passed over": found.skipped,
+        "on cases that nobody drew": found.unsampled,
+    }
+    lines += [f"{n} verdicts {why} are left out." for why, n in left_out.items() if n]
+    return (*lines, *(f"{_sentence(note)}." for note in found.notes))
+
+
+def trend(result: AuditResult) -> tuple[str, ...]:
+    """Say which figures moved beyond chance since the audit before."""
+    lines = []
+    for before, after in pairwise(result.trend):
+        for metric, p in after.p.items():
+            if p >= float(result.settings["alpha"]):
+                continue
+            was, now = before.overall[metric], after.overall[metric]
+            lines.append(f"{metric.replace('_', ' ')}: {was} in {before.name} became {now} in {after.name}.")
+        if not after.same_plan:
+            lines.append(f"{after.name} had another plan: its limits and operating point may differ.")
+    if result.trend and not result.trend[0].same_plan:
+        lines.insert(0, f"{result.trend[0].name} had another plan: its limits and operating point may differ.")
+    if result.trend and not any(" became " in line for line in lines):
+        lines.append("No figure moved beyond chance from one audit to the next.")
+    return tuple(lines)
+
+
+def drift(moved: Sequence[Moved]) -> tuple[str, ...]:
+    """Say what is no longer as in the reference batch, what moved most first."""
+    if not moved:
+        return ()
+    lines = tuple(
+        f"{one.words} ({'p' if one.psi is None else f'PSI {one.psi:.2f}, p'} {_chance(one.p_holm)})."
+        for one in moved
+        if one.has_moved
+    )
+    if lines:
+        return lines
+    return (f"Of {len(moved)} columns none has moved beyond chance and enough to matter.",)
+
+
 def amount(found: Estimate, metric: str, result: AuditResult) -> str:
     """Say a figure: shares as so many of 100, the rest as a number, with the interval."""
     if found.value is None:
@@ -100,6 +152,14 @@ def explanation(one: Stratified) -> str:
         "does not explain": f": {one.by} does not explain it.",
     }
     return inside + ends[one.reading]
+
+
+def _reviewed(one: ReviewFigure) -> str:
+    return str(one.value) if one.value.value is not None else f"not defined ({one.value.reason})"
+
+
+def _chance(p: float) -> str:
+    return "below 0.001" if p < 0.001 else f"{p:.3f}"
 
 
 _NOBODY = GroupGap("", 0, None, None, None, None, None, None, None, None, is_sufficient=False)

@@ -8,9 +8,11 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from diascope.evaluation.audit import words
+from diascope.evaluation.audit import figures, words
 from diascope.evaluation.audit.report import audit_html
-from diascope.evaluation.audit.result import AuditResult
+from diascope.evaluation.audit.result import FORMAT, AuditResult
+from diascope.evaluation.audit.reviews import ReviewFigure
+from diascope.evaluation.drift import Moved
 from diascope.io.outfolder import output_errors, write_atomic
 
 
@@ -25,8 +27,46 @@ def write_audit(result: AuditResult, folder: Path) -> None:
         write_atomic(folder / "confounders.csv", _csv([asdict(one) for one in result.confounding]))
     if result.rulings:
         write_atomic(folder / "gate.csv", _csv([asdict(one) for one in result.rulings]))
+    if result.reviews is not None:
+        write_atomic(folder / "reviews.csv", _csv([_review_row(one) for one in result.reviews.figures]))
+    if result.trend:
+        write_atomic(folder / "trend.csv", _csv(_trend_rows(result)))
+    if result.drift:
+        write_drift(result.drift, folder)
     write_atomic(folder / "audit.html", audit_html(result))
+    for name, svg in audit_figures(result).items():
+        write_atomic(folder / f"{name}.svg", _alone(svg))
     write_atomic(folder / "model_card.md", model_card(result))
+
+
+def write_drift(moved: Sequence[Moved], folder: Path) -> None:
+    """Write what moved against a reference batch: drift.csv, and drift.json with the words."""
+    with output_errors("the audit"):
+        folder.mkdir(parents=True, exist_ok=True)
+    rows = [asdict(one) for one in moved]
+    write_atomic(folder / "drift.csv", _csv(rows))
+    write_atomic(folder / "drift.json", json.dumps({"format": FORMAT, "moved": rows}, indent=1, allow_nan=False) + "\n")
+
+
+def drift_scalars(moved: Sequence[Moved]) -> dict[str, float]:
+    """Give how far each column moved by flat names, for tracking."""
+    found = {f"drift.psi.{_flat(one.name)}": one.psi for one in moved if one.psi is not None}
+    found |= {f"drift.p_holm.{_flat(one.name)}": one.p_holm for one in moved}
+    return {**found, "drift.moved": float(sum(one.has_moved for one in moved))}
+
+
+def audit_figures(result: AuditResult) -> dict[str, str]:
+    """Draw the report's figures as files of their own, by name without suffix."""
+    primary = words.primary_metrics(result)
+    found = {f"forest_{name}": figures.forest_plot(result, name) for name in primary}
+    attributes = dict.fromkeys(one.attribute for one in result.comparisons if not one.is_exploratory)
+    draw = {"classification": figures.calibration_plot, "detection": figures.froc_plot}.get(result.task)
+    if draw is not None:
+        kind = "calibration" if result.task == "classification" else "froc"
+        found |= {f"{kind}_{_flat(name)}": draw(result, name) for name in attributes}
+    if result.trend:
+        found |= {f"trend_{name}": figures.trend_plot(result, name) for name in primary}
+    return found
 
 
 def audit_json(result: AuditResult) -> str:
@@ -51,7 +91,15 @@ def audit_scalars(result: AuditResult) -> dict[str, float]:
             found[f"{name}.p_holm"] = one.p_holm
     found.update({f"audit.probe_auc.{one.attribute}": one.auc for one in result.probes if one.auc is not None})
     found.update({f"audit.equalised_odds.{name}": value for name, value in result.equalised_odds.items()})
-    return found
+    if result.reviews is not None:
+        found.update(
+            {
+                f"audit.reviews.{one.metric}.{_flat(one.read)}": one.value.value
+                for one in result.reviews.figures
+                if not one.attribute and one.value.value is not None
+            }
+        )
+    return found | (drift_scalars(result.drift) if result.drift else {})
 
 
 def audit_tags(result: AuditResult) -> dict[str, str]:
@@ -78,6 +126,8 @@ def model_card(result: AuditResult) -> str:
     lines += [f"- {line}" for line in (*words.overall(result), *words.findings(result))]
     if missing := words.not_judged(result):
         lines += ["", "Too few patients to say:", "", *(f"- {line}" for line in missing)]
+    if said := words.reviews(result):
+        lines += ["", "What reviewers said (no independent truth):", "", *(f"- {line}" for line in said)]
     lines += [
         "",
         f"Plan `{result.settings_sha256[:16]}`, "
@@ -124,6 +174,37 @@ def _gap_rows(result: AuditResult) -> list[dict[str, Any]]:
         for one in result.comparisons
         for gap in one.groups
     ]
+
+
+def _review_row(one: ReviewFigure) -> dict[str, Any]:
+    return {"read": one.read, "attribute": one.attribute, "group": one.group, "metric": one.metric, **asdict(one.value)}
+
+
+def _trend_rows(result: AuditResult) -> list[dict[str, Any]]:
+    return [
+        {
+            "audit": point.name,
+            "verdict": point.verdict,
+            "patients": point.patients,
+            "same_plan": point.same_plan,
+            "metric": metric,
+            **asdict(found),
+            "p_since_before": point.p.get(metric),
+        }
+        for point in result.trend
+        for metric, found in point.overall.items()
+    ]
+
+
+def _flat(name: str) -> str:
+    # What MLflow takes in the name of a metric or a file.
+    return "".join(letter if letter.isalnum() or letter in "_.-" else "_" for letter in name)
+
+
+def _alone(svg: str) -> str:
+    # On its own a picture needs a size; in the page it has none, so that it fits any width.
+    box = svg[svg.index('viewBox="') + 9 :].split('"', 1)[0].split()
+    return svg.replace("<svg", f'<svg width="{box[2]}pt" height="{box[3]}pt"', 1)
 
 
 def _csv(rows: Sequence[Mapping[str, Any]]) -> str:
