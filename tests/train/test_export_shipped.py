@@ -14,6 +14,7 @@ from diascope.config import find_config
 from diascope.findings import ImageFacts
 from diascope.geometry import Grid, IndexGrid, Space
 from diascope.imaging.resample import GridOfLogits
+from diascope.tasks.classify import classify
 from diascope.tasks.inference import run_network
 from diascope.tasks.segment import segment
 from diascope.train.bundle_config import inference_config
@@ -23,10 +24,11 @@ from diascope.train.settings import LabelSettings, load_train_config
 from diascope.train.volumes import read_case
 from diascope.volume import Volume
 
-SHIPPED = ("brain_structures_segmentation", "flair_glioma_segmentation")
+OUTLINES = ("brain_structures_segmentation", "flair_glioma_segmentation")
+OTHERS = ("flair_glioma_classification",)
 
 
-@pytest.fixture(params=SHIPPED)
+@pytest.fixture(params=(*OUTLINES, *OTHERS))
 def bundle(request: pytest.FixtureRequest, repository: Path) -> BundleInfo:
     return find_bundle(request.param, repository / "models")
 
@@ -55,7 +57,9 @@ def test_its_config_in_the_repository_describes_the_network_that_is_shipped(bund
     assert said["diascope"] == json.loads(json.dumps(bundle_metadata(config)["diascope"]))
 
 
-def test_it_runs_on_an_image_of_any_shape_and_gives_the_source_voxels_back(bundle: BundleInfo) -> None:
+@pytest.mark.parametrize("name", OUTLINES)
+def test_it_runs_on_an_image_of_any_shape_and_gives_the_source_voxels_back(name: str, repository: Path) -> None:
+    bundle = find_bundle(name, repository / "models")
     data = np.random.default_rng(0).uniform(0, 900, (37, 52, 23)).astype(np.float32)
     affine = np.diag([1.7, 1.1, 3.0, 1.0])
 
@@ -63,6 +67,18 @@ def test_it_runs_on_an_image_of_any_shape_and_gives_the_source_voxels_back(bundl
 
     assert labels.shape == data.shape
     assert set(np.unique(labels)) <= {0, *(label.value for label in bundle.labels)}
+
+
+def test_a_classifier_judges_every_slice_of_a_scan_of_any_shape(repository: Path) -> None:
+    bundle = find_bundle("flair_glioma_classification", repository / "models")
+    data = np.random.default_rng(0).uniform(0, 900, (37, 52, 23)).astype(np.float32)
+    space = IndexGrid(data.shape)
+    prepared = prepare_input(bundle, Volume(data, space, ImageFacts(), "image"))
+    logits = run_network(open_network(bundle.folder, bundle.sha256, "cpu"), prepared)
+
+    found = classify(GridOfLogits(logits, prepared.affine), space, bundle, "image")
+
+    assert [one.slice_k for one in found] == [None, *range(23)]
 
 
 def test_the_card_tells_licence_limits_and_command(bundle: BundleInfo) -> None:
