@@ -123,6 +123,17 @@ def test_a_bundle_is_loaded_once_for_many_cases(tmp_path: Path) -> None:
     assert not first.network.training
 
 
+def test_a_bundle_that_changes_while_a_run_is_on_is_not_opened(tmp_path: Path) -> None:
+    bundle = find_bundle(write_tiny_bundle(tmp_path).name, tmp_path)
+    card = tmp_path / "tiny_bright" / "configs" / "inference.json"
+    card.write_text(card.read_text().replace("0.25", "0.5"))
+
+    with pytest.raises(BundleError, match="tiny_bright: a file was changed while the run was on"):
+        open_network(bundle.folder, bundle.sha256, "cpu")
+    with pytest.raises(BundleError, match="a file was changed"):
+        prepare_input(bundle, asymmetric_head().volume)
+
+
 def test_weights_that_do_not_fit_the_network_are_an_error_of_the_bundle(tmp_path: Path) -> None:
     wider = {"_target_": "torch.nn.Conv3d", "in_channels": 1, "out_channels": 3, "kernel_size": 1}
     bundle = relocked(write_tiny_bundle(tmp_path), {"network_def": wider})

@@ -24,6 +24,8 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 
 from diascope.bundles.find import BundleInfo
+from diascope.bundles.lock import digest_bundle, whole_digest
+from diascope.bundles.shelf import Shelf
 from diascope.errors import BundleError, PipelineError
 from diascope.geometry import affine_of
 from diascope.volume import Volume
@@ -40,6 +42,12 @@ OURS = frozenset(
         "diascope.bundles.vision_transformer.ClassifyingViT",
     }
 )
+
+# Networks that stay open between cases may weigh so much together; the ones that come with diascope have 16 MB each.
+OPEN_BYTES = 2 << 30
+
+# A chain of steps is small, but takes a tenth of a second to build.
+MOST_PREPROCESSINGS = 64
 
 Inferer = Callable[[torch.Tensor, Callable[[torch.Tensor], torch.Tensor]], torch.Tensor]
 Preprocessing = Callable[[dict[str, Any]], dict[str, Any]]
@@ -100,9 +108,8 @@ def prepare_input(bundle: BundleInfo, volume: Volume, *others: Volume) -> Networ
     return NetworkInput(np.ascontiguousarray(data), affine.to(torch.float64).numpy())
 
 
-@functools.lru_cache(maxsize=4)
 def open_network(folder: Path, sha256: str, device: str) -> OpenNetwork:
-    """Build a bundle's network, load its weights without pickle, and put it on a device.
+    """Build a bundle's network, load its weights without pickle, and put it on a device; kept for the next case.
 
     Args:
         folder: Of a verified bundle.
@@ -110,9 +117,23 @@ def open_network(folder: Path, sha256: str, device: str) -> OpenNetwork:
         device: As torch spells it.
 
     Raises:
-        BundleError: The config does not build, or the weights do not fit the network.
+        BundleError: The config does not build, the weights do not fit the network, or
+            the files are no longer the verified ones.
     """
-    del sha256  # part of the cache's key only
+    return _shelf().get((folder, sha256, device), lambda: _opened(folder, sha256, device))
+
+
+@functools.cache
+def _shelf() -> Shelf[OpenNetwork]:
+    return Shelf(OPEN_BYTES, _weight_bytes)
+
+
+def _weight_bytes(opened: OpenNetwork) -> int:
+    return sum(one.nbytes for one in (*opened.network.parameters(), *opened.network.buffers()))
+
+
+def _opened(folder: Path, sha256: str, device: str) -> OpenNetwork:
+    _check_unchanged(folder, sha256)
     with _bundle_errors(folder.name):
         parser = _parser(folder, device)
         network = parser.get_parsed_content("network_def")
@@ -122,12 +143,22 @@ def open_network(folder: Path, sha256: str, device: str) -> OpenNetwork:
     return OpenNetwork(network, inferer, torch.device(device))
 
 
-@functools.lru_cache(maxsize=8)
+@functools.lru_cache(maxsize=MOST_PREPROCESSINGS)
 def _preprocessing(folder: Path, sha256: str) -> Preprocessing:
-    del sha256  # part of the cache's key only
+    _check_unchanged(folder, sha256)
     with _bundle_errors(folder.name):
         steps: Preprocessing = _parser(folder, "cpu").get_parsed_content("preprocessing")
     return steps
+
+
+def _check_unchanged(folder: Path, sha256: str) -> None:
+    """Refuse files that were changed since they were verified: the report would name another network."""
+    if whole_digest(digest_bundle(folder)) != sha256:
+        raise BundleError(
+            f"bundle {folder.name}: a file was changed while the run was on",
+            hint="let nothing write to the bundle, and give the same command again",
+            code="bundle_altered",
+        )
 
 
 def _parser(folder: Path, device: str) -> ConfigParser:
