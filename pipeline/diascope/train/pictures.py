@@ -112,8 +112,8 @@ def overlay_of(image: Tensor, label: Tensor, pred: Tensor) -> Overlay:
 
     Args:
         image: (channels, i, j) or (channels, i, j, k); the middle channel is shown.
-        label: (labels + 1, i, j[, k]) one-hot.
-        pred: (labels + 1, i, j[, k]) one-hot.
+        label: (labels + 1, i, j) or (labels + 1, i, j, k) one-hot.
+        pred: (labels + 1, i, j) or (labels + 1, i, j, k) one-hot.
     """
     truth, drawn = (np.asarray(values.argmax(0).cpu()) for values in (label, pred))
     shown = np.asarray(image[image.shape[0] // 2].float().cpu())
