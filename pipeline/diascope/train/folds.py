@@ -15,7 +15,7 @@ from diascope.errors import ConfigError
 from diascope.train.manifest import ManifestCase, read_manifest
 from diascope.train.recipe import FoldSettings
 from diascope.train.settings import TrainConfig
-from diascope.train.source_settings import ClassSettings, class_of
+from diascope.train.source_settings import ClassSettings, ReconstructionSettings, class_of
 
 log = logging.getLogger(__name__)
 
@@ -42,6 +42,8 @@ def is_usable(case: ManifestCase, source: object) -> bool:
     """Say whether a case has what the source of a training needs."""
     if isinstance(source, ClassSettings) and source.column is not None:
         return class_of(case, source) is not None
+    if isinstance(source, ReconstructionSettings):
+        return case.image is not None
     return case.label is not None
 
 
