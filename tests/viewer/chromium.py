@@ -1,6 +1,7 @@
 """The review page in a real Chromium: opened, driven by keys, its pixels read."""
 
 import io
+import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -26,7 +27,7 @@ FLAGS = [
 ]
 
 # Software rendering on two busy cores.
-PATIENCE_MS = 120_000
+PATIENCE_MS = int(os.environ.get("DIASCOPE_PATIENCE_MS", "120000"))
 
 
 @dataclass

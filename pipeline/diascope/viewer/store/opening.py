@@ -9,7 +9,7 @@ from alembic import command
 from alembic.config import Config
 from sqlalchemy import Engine, create_engine, event, inspect, text
 from sqlalchemy.engine import make_url
-from sqlalchemy.exc import ArgumentError, DatabaseError, NoSuchModuleError, OperationalError
+from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
 
 from diascope.errors import ConfigError, OutputError
 from diascope.io.outfolder import OutFolder, write_atomic
@@ -48,13 +48,13 @@ def open_engine(url: str) -> Engine:
         event.listen(engine, "connect", _as_safe_as_can_be)
     try:
         _migrate(engine)
-    except DatabaseError as error:
+    except DBAPIError as error:
         engine.dispose()
         raise OutputError(
             f"the record of verdicts cannot be opened: {type(error.orig).__name__}",
-            hint="check that the database runs and lets you in"
-            if isinstance(error, OperationalError) and not is_file
-            else f"move {FILE} away if it is damaged, and keep it: it may hold verdicts",
+            hint=f"move {FILE} away if it is damaged, and keep it: it may hold verdicts"
+            if is_file
+            else "check that the database runs and lets you in, and that you may make tables there",
             code="reviews_unusable",
         ) from None
     return engine

@@ -58,6 +58,8 @@ def upgrade() -> None:
 
 
 def _refuse_changes(table: str) -> None:
+    if op.get_bind().dialect.name == "postgresql":
+        op.execute(f"CREATE TRIGGER {table}_no_truncate BEFORE TRUNCATE ON {table} EXECUTE FUNCTION refuse_change()")
     for change in ("UPDATE", "DELETE"):
         name = f"{table}_no_{change.lower()}"
         if op.get_bind().dialect.name == "postgresql":

@@ -1,0 +1,102 @@
+"""Accounts: hashed passwords, two roles, and a lock for who guesses."""
+
+import json
+import stat
+from pathlib import Path
+
+import pytest
+
+from diascope.errors import ConfigError
+from diascope.viewer.answers import Problem
+from diascope.viewer.users import TRIES, Users
+from tests.phantoms import Phantoms
+from tests.viewer.browser import Browser
+from tests.viewer.conftest import Serve, verdict
+
+PASSWORD = "correct horse battery"
+
+
+def with_users(tmp_path: Path) -> Users:
+    users = Users(tmp_path / "state" / "users.json")
+    users.add("Ada", "reviewer", PASSWORD)
+    users.add("Ben", "reader", PASSWORD)
+    return users
+
+
+def signed_in(url: str, name: str, password: str = PASSWORD) -> Browser:
+    browser = Browser(url)
+    answer = browser.post("/api/login", {"name": name, "password": password})
+    if answer.status == 200:
+        browser.csrf = answer.json["csrf"]
+    return browser
+
+
+def test_no_password_stands_in_the_file_and_only_its_owner_reads_it(tmp_path: Path) -> None:
+    with_users(tmp_path)
+    file = tmp_path / "state" / "users.json"
+
+    assert PASSWORD not in file.read_text()
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    salts = {user["salt"] for user in json.loads(file.read_text())}
+    assert len(salts) == 2
+
+
+def test_the_right_password_opens_and_five_wrong_ones_make_wait(tmp_path: Path) -> None:
+    clock = [0.0]
+    with_users(tmp_path)
+    users = Users(tmp_path / "state" / "users.json", now=lambda: clock[0])
+
+    assert users.check("Ada", PASSWORD).role == "reviewer"
+    for _ in range(TRIES):
+        with pytest.raises(Problem, match="name or password"):
+            users.check("Ada", "wrong")
+    with pytest.raises(Problem, match="within a minute"):
+        users.check("Ada", PASSWORD)
+    clock[0] = 61.0
+    assert users.check("Ada", PASSWORD).name == "Ada"
+
+
+@pytest.mark.parametrize(("name", "password"), [("Ada", "short"), ("", PASSWORD), ("a<b", PASSWORD), ("a:b", PASSWORD)])
+def test_a_name_or_password_that_will_not_do_is_refused(tmp_path: Path, name: str, password: str) -> None:
+    with pytest.raises(ConfigError):
+        Users(tmp_path / "users.json").add(name, "reader", password)
+
+
+def test_where_there_are_users_one_signs_in_and_a_reader_only_looks(
+    serve: Serve, phantoms: Phantoms, tmp_path: Path
+) -> None:
+    with_users(tmp_path)
+    viewer = serve()
+    ada, ben, nobody = signed_in(viewer.url, "Ada"), signed_in(viewer.url, "Ben"), signed_in(viewer.url, "Eve")
+    address = viewer.address("head")
+
+    assert "token" not in viewer.url
+    assert Browser(viewer.url).get("/api/door").json == {"login": "password"}
+    assert nobody.get("/api/session").status == 401
+    assert ada.get("/api/session").json["reviewer"] == "Ada"
+    assert ada.post("/api/session/name", {"name": "Ben"}).code == "forbidden"
+    assert ben.get(address).status == 200
+    for path, body in (
+        ("/verdict", verdict(ben, address)),
+        ("/claim", {}),
+        ("/draft", {"name": "seg-0-1"}),
+        ("/undo", {"key": "12345678"}),
+    ):
+        assert ben.post(address + path, body).code == "forbidden", path
+    assert ada.post(f"{address}/verdict", verdict(ada, address)).status == 200
+
+
+def test_a_locked_session_wants_the_password_again_and_a_signed_out_one_is_over(serve: Serve, tmp_path: Path) -> None:
+    with_users(tmp_path)
+    ada = signed_in(serve().url, "Ada")
+
+    ada.post("/api/session/lock")
+    assert ada.get("/api/worklist").code == "locked"
+    assert ada.get("/api/session").json["locked"]
+    assert ada.post("/api/session/unlock", {"password": "wrong"}).code == "bad_password"
+    assert ada.post("/api/session/unlock", {"password": PASSWORD}).status == 200
+    assert ada.get("/api/worklist").status == 200
+    kept = dict(ada.cookies)
+    ada.post("/api/logout")
+    ada.cookies = kept
+    assert ada.get("/api/worklist").code == "no_session"
