@@ -129,6 +129,15 @@ def test_a_space_that_no_training_takes_is_refused_before_the_first_trial(
     assert not (tmp_path / "out").exists()
 
 
+def test_the_same_search_goes_on_with_more_trials(searched: tuple[Path, Any]) -> None:
+    root, _ = searched
+    longer = searching(root, prune_after_epochs=None, trials=7)
+
+    search_settings(longer, root / "out")
+
+    assert [one["state"] for one in table(root / "out" / "trials.csv")].count("complete") == 7
+
+
 def test_another_search_in_the_same_folder_is_refused(searched: tuple[Path, Any]) -> None:
     root, _ = searched
     other = parse_settings(TrainConfig, {**searching(root).model_dump(mode="json"), "seed": 99})

@@ -21,7 +21,7 @@ from diascope.train.progress import read_log
 from diascope.train.recipe import Choices, Range, SearchSettings
 from diascope.train.settings import TrainConfig
 from diascope.train.team import Team
-from diascope.train.training import train_network
+from diascope.train.training import train_network, what_matters
 
 log = logging.getLogger(__name__)
 
@@ -54,17 +54,20 @@ def search_settings(config: TrainConfig, out: Path, watcher: PartWatcher = unwat
     optuna = _optuna()
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     out.mkdir(parents=True, exist_ok=True)
+    storage = optuna.storages.RDBStorage(f"sqlite:///{(out / 'search.db').absolute()}")
+    name = _identity(config, told)
+    if (known := optuna.get_all_study_names(storage)) and name not in known:
+        raise ConfigError("the output folder holds another search", hint="give -o another folder, or empty this one")
     study = optuna.create_study(
-        study_name=settings_hash(config),
-        storage=f"sqlite:///{(out / 'search.db').absolute()}",
+        study_name=name,
+        storage=storage,
         load_if_exists=True,
         direction="maximize",
-        # One seed per trial number, so that a resumed search asks what an uninterrupted one would ask.
-        sampler=optuna.samplers.TPESampler(seed=config.seed, n_startup_trials=min(10, max(told.trials // 3, 1))),
         pruner=_pruner(optuna, told),
     )
-    if len(study.get_trials()) == 0 and len(optuna.get_all_study_names(study._storage)) > 1:  # noqa: SLF001
-        raise ConfigError("the output folder holds another search", hint="give -o another folder, or empty this one")
+    # With the same seed again a search that goes on would ask what it has asked before.
+    seed = config.seed + len(study.get_trials(deepcopy=False))
+    study.sampler = optuna.samplers.TPESampler(seed=seed, n_startup_trials=min(10, max(told.trials // 3, 1)))
     states = optuna.trial.TrialState
     for stale in study.get_trials(deepcopy=False, states=(states.RUNNING,)):
         study.tell(stale.number, state=states.FAIL)  # killed in the middle
@@ -86,6 +89,12 @@ def changed(config: TrainConfig, settings: Mapping[str, Any]) -> TrainConfig:
     """
     values = config.model_dump(mode="json")
     return parse_settings(TrainConfig, values, [f"{key}={_spelt(value)}" for key, value in settings.items()])
+
+
+def _identity(config: TrainConfig, told: SearchSettings) -> str:
+    # More trials of the same search are the same search.
+    same = told.model_copy(update={"trials": 1})
+    return settings_hash(what_matters(config).model_copy(update={"search": same}))
 
 
 def _try(study: Any, config: TrainConfig, told: SearchSettings, out: Path, watcher: PartWatcher) -> None:

@@ -129,6 +129,30 @@ def loss_of(config: TrainConfig, data: TrainingData, network: nn.Module) -> nn.M
     return Penalised(loss, network, price) if price.l1 or price.l2 else loss
 
 
+def what_matters(config: TrainConfig) -> TrainConfig:
+    """Set what may change between two runs of the same training to a fixed value."""
+    told = config.bundle
+    labels = tuple(label.model_copy(update={"colour": "#000000"}) for label in told.labels)
+    words = dict.fromkeys(("title", "licence", "intended_use", "data_statement"), "")
+    plain = {**words, "research_only": False, "citations": (), "limits": ()}
+    bundle = BundleSettings.model_validate({**plain, "name": told.name, "needs": told.needs, "labels": labels})
+    return config.model_copy(
+        update={
+            "bundle": bundle,
+            "epochs": 1,
+            "threads": None,
+            "data_workers": 0,
+            "device": "cpu",
+            "channels_last": False,
+            "data_root": Path(),
+            "manifest": Path(config.manifest.name),
+            "weights_dtype": "float32",
+            "weights": "last",
+            "search": None,
+        }
+    )
+
+
 def _synthesis_data(
     config: TrainConfig, settings: SynthesisSettings, train: Sequence[ManifestCase], held: Sequence[ManifestCase]
 ) -> TrainingData:
@@ -225,7 +249,7 @@ def _claim(out: Path, config: TrainConfig) -> None:
         told = json.loads(note.read_text(encoding="utf-8"))
         # By the settings and not by the hash that was noted: a setting that came later has its default there.
         before = parse_settings(TrainConfig, told["config"])
-        if settings_hash(_what_matters(before)) != settings_hash(_what_matters(config)):
+        if settings_hash(what_matters(before)) != settings_hash(what_matters(config)):
             raise ConfigError(
                 "the output folder holds a training with other settings",
                 hint="give -o another folder, or empty this one",
@@ -233,27 +257,3 @@ def _claim(out: Path, config: TrainConfig) -> None:
     part = note.with_suffix(".part")
     part.write_text(json.dumps({"config": config.model_dump(mode="json")}), encoding="utf-8")
     part.replace(note)
-
-
-def _what_matters(config: TrainConfig) -> TrainConfig:
-    """Set what may change between two runs of the same training to a fixed value."""
-    told = config.bundle
-    labels = tuple(label.model_copy(update={"colour": "#000000"}) for label in told.labels)
-    words = dict.fromkeys(("title", "licence", "intended_use", "data_statement"), "")
-    plain = {**words, "research_only": False, "citations": (), "limits": ()}
-    bundle = BundleSettings.model_validate({**plain, "name": told.name, "needs": told.needs, "labels": labels})
-    return config.model_copy(
-        update={
-            "bundle": bundle,
-            "epochs": 1,
-            "threads": None,
-            "data_workers": 0,
-            "device": "cpu",
-            "channels_last": False,
-            "data_root": Path(),
-            "manifest": Path(config.manifest.name),
-            "weights_dtype": "float32",
-            "weights": "last",
-            "search": None,
-        }
-    )
