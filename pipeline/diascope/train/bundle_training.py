@@ -11,7 +11,7 @@ from torch import nn
 from diascope.errors import ConfigError
 from diascope.train.card import INTERIM, PRETRAINED, Effort, card_text
 from diascope.train.components import build_network
-from diascope.train.engine import best_weights, newest_weights
+from diascope.train.engine import best_weights, kept_epoch, newest_weights
 from diascope.train.export import install_bundle, write_bundle, write_start
 from diascope.train.handlers import EpochCallback
 from diascope.train.judging import judge_bundle
@@ -88,7 +88,7 @@ def export_bundle(config: TrainConfig, out: Path, *, models: Path | None = None,
 def _make(config: TrainConfig, out: Path, network: nn.Module, models: Path | None, *, is_interim: bool) -> Path:
     folder = out / config.bundle.name
     effort = _effort(config, out, network)
-    last = _last_validation(out)
+    last = _validation(config, out)
     if isinstance(config.source, ReconstructionSettings):
         write_start(config, network, folder, card_text(config, PRETRAINED, effort, last))
         return folder
@@ -115,7 +115,10 @@ def _effort(config: TrainConfig, out: Path, network: nn.Module) -> Effort:
     )
 
 
-def _last_validation(out: Path) -> dict[str, float]:
+def _validation(config: TrainConfig, out: Path) -> dict[str, float]:
+    """Read what was measured last, or at the epoch whose weights are shipped."""
+    until = kept_epoch(out / "checkpoints") if config.weights == "best" else None
     told = {"epoch", "loss", "learning_rate", "seconds", "steps"}
-    lines = ({name: value for name, value in line.items() if name not in told} for line in read_log(out / "log.jsonl"))
-    return next((line for line in reversed(list(lines)) if line), {})
+    lines = [line for line in read_log(out / "log.jsonl") if until is None or line["epoch"] <= until]
+    measured = ({name: value for name, value in line.items() if name not in told} for line in reversed(lines))
+    return next((line for line in measured if line), {})

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
@@ -76,8 +77,8 @@ def card_text(config: TrainConfig, results: str, effort: Effort, validation: Map
 
 {effort.steps} steps, batches of {config.batch_size}, {effort.minutes:.0f} minutes by the clock on {effort.device}.
 {config.network.name} with {effort.parameters / 1e6:.2f} million weights, {config.precision} arithmetic, seed
-{config.seed}. The last weights are shipped: no epoch was chosen by looking at results. On the images that
-watched the training (not the test cases) the measures at the end were: {_validation_text(validation)}.{note}
+{config.seed}. {_weights_text(config)} On the images that
+watched the training (not the test cases) the measures {_when(config)} were: {_validation_text(validation)}.{note}
 
 ## Results on cases kept out of the training
 
@@ -129,6 +130,17 @@ def labels_text(config: TrainConfig, scores: Sequence[TestScore]) -> str:
     worst = sorted((score for score in scores if not np.isnan(score.dice)), key=lambda score: score.dice)[:WORST_SHOWN]
     lines += ["", "The worst: " + "; ".join(_worst_text(score) for score in worst) + "."]
     return "\n".join(lines)
+
+
+def _when(config: TrainConfig) -> str:
+    return "then" if config.weights == "best" else "at the end"
+
+
+def _weights_text(config: TrainConfig) -> str:
+    start = f"It began with the weights of `{Path(config.init_from.bundle).name}`. " if config.init_from else ""
+    if config.weights == "best":
+        return f"{start}The weights of the best epoch are shipped, chosen on the calibration split."
+    return f"{start}The last weights are shipped: no epoch was chosen by looking at results."
 
 
 def _validation_text(validation: Mapping[str, float]) -> str:

@@ -119,6 +119,12 @@ def best_weights(folder: Path) -> dict[str, Tensor] | None:
     return _network_in(best) if best.is_file() else None
 
 
+def kept_epoch(folder: Path) -> int | None:
+    """Read which epoch was the best; None where there was no validation yet."""
+    best = folder / BEST
+    return int(torch.load(best, map_location="cpu", weights_only=True)["epoch"]) if best.is_file() else None
+
+
 def _network_in(checkpoint: Path) -> dict[str, Tensor]:
     weights: dict[str, Tensor] = torch.load(checkpoint, map_location="cpu", weights_only=True)["network"]
     return weights
