@@ -23,7 +23,8 @@ from pathlib import Path
 import nibabel
 import numpy as np
 
-from benchmarks.hard_cases import CASES, Image, Truth
+from benchmarks.hard_cases import CASES
+from benchmarks.hard_truth import Image, Truth
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGE = ROOT / "docs" / "ingestion_comparison.md"

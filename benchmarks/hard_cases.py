@@ -6,26 +6,41 @@ read back by any tool.
 
 import shutil
 import struct
+import tarfile
 import zipfile
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
-from pydicom import Dataset, dcmread
+from pydicom import Dataset
 from pydicom.uid import (
     BasicTextSRStorage,
     ComputedRadiographyImageStorage,
+    DeflatedExplicitVRLittleEndian,
     DigitalXRayImageStorageForPresentation,
     EncapsulatedPDFStorage,
+    ExplicitVRBigEndian,
     JPEG2000Lossless,
     JPEGLSLossless,
     RLELossless,
-    UltrasoundImageStorage,
     generate_uid,
 )
 
+from benchmarks.hard_pixels import (
+    burned_in,
+    cut_slice,
+    dirty_bits,
+    film,
+    hounsfield,
+    in_fragments,
+    in_syntax,
+    lookup_table,
+    packed,
+    scaled_frames,
+    scaled_slices,
+    sign_mismatch,
+)
+from benchmarks.hard_truth import Case, Image, Truth, changed, image, one_file, refused
 from tests.io.dicom.test_mosaic import mosaic, move_block, united_imaging
 from tests.io.dicom_phantoms import (
     Change,
@@ -33,7 +48,6 @@ from tests.io.dicom_phantoms import (
     enhanced,
     new_file,
     put_pixels,
-    radiograph,
     save,
     slice_of,
     with_tags,
@@ -41,56 +55,6 @@ from tests.io.dicom_phantoms import (
     without_tags,
     write_series,
 )
-
-
-@dataclass(frozen=True, eq=False)
-class Image:
-    """An image as it must come out.
-
-    Attributes:
-        data: (i, j, k) or (i, j, k, volume).
-        affine_ras_mm: (4, 4); None where the files know no place in the patient.
-    """
-
-    data: NDArray[np.generic]
-    affine_ras_mm: NDArray[np.float64] | None
-
-
-Truth = list[Image]
-"""Empty: nothing may come out."""
-
-Case = Callable[[Path], Truth]
-
-
-def image(phantom: Phantom, data: NDArray[np.generic] | None = None) -> Image:
-    """Take the phantom, or other numbers at its place."""
-    return Image(phantom.data if data is None else data, phantom.affine_ras_mm)
-
-
-def changed(change: Change | None, phantom: Phantom | None = None, modality: str = "MR") -> Case:
-    """A series with a change that must not show in the image."""
-
-    def write(folder: Path) -> Truth:
-        used = phantom or Phantom()
-        write_series(folder, used, change, modality)
-        return [image(used)]
-
-    return write
-
-
-def refused(change: Change) -> Case:
-    """A series with a fault that makes it no volume."""
-
-    def write(folder: Path) -> Truth:
-        write_series(folder, Phantom(), change)
-        return []
-
-    return write
-
-
-def hounsfield(folder: Path) -> Truth:
-    write_series(folder, Phantom(), modality="CT")
-    return [image(Phantom(), Phantom().data - 1024)]
 
 
 def same_number(folder: Path) -> Truth:
@@ -191,16 +155,6 @@ def by_weighting(t: int, _: int, dataset: Dataset) -> None:
     dataset.DiffusionBValue, dataset.AcquisitionNumber = (0.0, 500.0, 1000.0)[t], t + 1
 
 
-def one_file(make: Callable[[Phantom], Dataset]) -> Case:
-    """One file that holds the whole phantom."""
-
-    def write(folder: Path) -> Truth:
-        save(make(Phantom()), folder / "file")
-        return [image(Phantom())]
-
-    return write
-
-
 def moved_mosaic(phantom: Phantom) -> Dataset:
     dataset = mosaic(phantom)
     move_block(dataset, 0x0029, 0x4D)
@@ -226,45 +180,6 @@ def enhanced_with_a_hole(folder: Path) -> Truth:
     return []
 
 
-def scaled_slices(folder: Path) -> Truth:
-    def scale(k: int, dataset: Dataset) -> Dataset:
-        dataset.RescaleSlope, dataset.RescaleIntercept = 0.5 + k / 4, -3.25
-        return dataset
-
-    write_series(folder, Phantom(), scale)
-    return [image(Phantom(), Phantom().data * (0.5 + np.arange(11) / 4) - 3.25)]
-
-
-def dirty_bits(folder: Path) -> Truth:
-    numbers = (Phantom().data.astype(np.int32) % 4096 - 2048).astype(np.int16)
-
-    def dirty(k: int, dataset: Dataset) -> Dataset:
-        put_pixels(dataset, (numbers[:, :, k].T.view(np.uint16) & 0x0FFF | 0x4000).astype(np.uint16))
-        dataset.BitsStored, dataset.HighBit, dataset.PixelRepresentation = 12, 11, 1
-        return dataset
-
-    write_series(folder, Phantom(), dirty)
-    return [image(Phantom(), numbers)]
-
-
-def packed(syntax: str) -> Case:
-    """A series in another transfer syntax."""
-
-    def pack(_: int, dataset: Dataset) -> Dataset:
-        dataset.PixelRepresentation = 0
-        dataset.compress(syntax, generate_instance_uid=False)
-        return dataset
-
-    return changed(pack, Phantom(shape=(33, 40, 5)))
-
-
-def cut_slice(folder: Path) -> Truth:
-    paths = write_series(folder, Phantom())
-    victim = next(path for path in paths if dcmread(path).InstanceNumber == 5)
-    victim.write_bytes(victim.read_bytes()[:-20])
-    return []
-
-
 def without_meta(folder: Path) -> Truth:
     folder.mkdir(parents=True, exist_ok=True)
     for k in range(11):
@@ -286,30 +201,9 @@ def wrong_alphabet(folder: Path) -> Truth:
     return [image(Phantom())]
 
 
-def film(sop_class: str, modality: str, **tags: object) -> Case:
-    """A radiograph, of which no place in the patient is known."""
-
-    def write(folder: Path) -> Truth:
-        cells = (np.arange(63).reshape(7, 9) * 5).astype(np.uint16)
-        dataset = radiograph(sop_class, modality, cells)
-        for keyword, value in tags.items():
-            setattr(dataset, keyword, value)
-        save(dataset, folder / "film")
-        return [Image(cells.T[:, :, np.newaxis], None)]
-
-    return write
-
-
 def without_places(folder: Path) -> Truth:
     write_series(folder, Phantom(), without_tags("ImagePositionPatient", "ImageOrientationPatient"))
     return [Image(Phantom().data, None)]
-
-
-def burned_in(folder: Path) -> Truth:
-    dataset = radiograph(UltrasoundImageStorage, "US", np.arange(63, dtype=np.uint8).reshape(7, 9))
-    dataset.BurnedInAnnotation = "YES"
-    save(dataset, folder / "scan")
-    return []
 
 
 def no_images(folder: Path) -> Truth:
@@ -327,6 +221,54 @@ def zipped(folder: Path) -> Truth:
     with zipfile.ZipFile(folder / "study.zip", "w") as archive:
         for path in paths:
             archive.write(path, path.name)
+    return [image(Phantom())]
+
+
+def magnitude_and_phase(folder: Path) -> Truth:
+    """What a scanner tells apart by the third value of ImageType only."""
+    for kind, more in (("M", 0), ("P", 500)):
+
+        def change(k: int, dataset: Dataset, kind: str = kind, more: int = more) -> Dataset:
+            dataset.SeriesInstanceUID, dataset.ImageType = Phantom().uid("one"), ["ORIGINAL", "PRIMARY", kind, "NORM"]
+            put_pixels(dataset, (Phantom().data[:, :, k].T + more).astype(np.int16))
+            return dataset
+
+        write_series(folder, Phantom(name=kind), change)
+    return [image(Phantom()), image(Phantom(), Phantom().data + 500)]
+
+
+def exposures(k: int, dataset: Dataset) -> Dataset:
+    """What dose control and a slow scan change from slice to slice."""
+    dataset.Exposure, dataset.XRayTubeCurrent, dataset.ExposureTime = 100 + 3 * k, 200 + 7 * k, 500 + k
+    dataset.AcquisitionTime = f"1012{k * 2:02d}.5"
+    return dataset
+
+
+def half_a_volume(folder: Path) -> Truth:
+    in_volumes(in_time)(folder)
+    next(path for path in sorted(folder.iterdir()) if path.name.endswith("_2_4")).unlink()
+    return []
+
+
+def two_patients(folder: Path) -> Truth:
+    """Two patients whose studies and series have one UID, as an anonymiser may leave them."""
+    other = Phantom(name="other", origin_lps_mm=(5.0, 6.0, 7.0))
+
+    def stranger(_: int, dataset: Dataset) -> Dataset:
+        dataset.PatientID, dataset.SeriesInstanceUID = "MRN-2", Phantom().uid(Phantom().name)
+        return dataset
+
+    write_series(folder, Phantom())
+    write_series(folder, other, stranger)
+    return [image(Phantom()), image(other)]
+
+
+def packed_tar(folder: Path) -> Truth:
+    paths = write_series(folder.parent / f"{folder.name}.source", Phantom())
+    folder.mkdir(parents=True, exist_ok=True)
+    with tarfile.open(folder / "study.tar.gz", "w:gz") as archive:
+        for path in paths:
+            archive.add(path, path.name)
     return [image(Phantom())]
 
 
@@ -370,4 +312,15 @@ CASES: dict[str, Case] = {
     "burned-in text declared": burned_in,
     "reports and a viewer only": no_images,
     "a zip file": zipped,
+    "a tar.gz file": packed_tar,
+    "magnitude and phase in one series": magnitude_and_phase,
+    "exposure and time differ by slice": changed(exposures),
+    "4-D that lacks a slice": half_a_volume,
+    "two patients under one UID": two_patients,
+    "slope per frame, enhanced": scaled_frames,
+    "modality LUT": lookup_table,
+    "JPEG 2000 in fragments": in_fragments,
+    "JPEG 2000, sign contradicted": sign_mismatch,
+    "big endian": in_syntax(ExplicitVRBigEndian),
+    "deflated": in_syntax(DeflatedExplicitVRLittleEndian),
 }
