@@ -196,7 +196,12 @@ class App {
     if (status === 423) {
       if (this.session) this.session.locked = true;
       this.#show(lockPage(this));
-    } else this.#show(signInPage(this, this.session?.login));
+    } else this.#askToSignIn();
+  }
+
+  async #askToSignIn() {
+    const door = await fetch("./api/door").then((answer) => answer.json(), () => ({}));
+    this.#show(signInPage(this, door.login));
   }
 
   /** Lock after idleness, and look for news of a run that is still going on. */

@@ -17,6 +17,9 @@ const IN_PLANE = [[0, 1], [0, 2], [1, 2]];
 /** NiiVue draws an overlay transparent below `cal_min`, with colours counted from zero. */
 const TRANSPARENT_BELOW_MIN = 2;
 
+/** For MONOCHROME1. NiiVue's own `colormapInvert` turns the opacities round too, and dark grey comes out black. */
+const INVERTED = "diascope_gray_inverted";
+
 /** Of the view in 3-D: NiiVue leaves room to turn a long body, which a quarter of the stage has not got. */
 const VOLUME_SCALE = 1.5;
 
@@ -86,6 +89,7 @@ export class NiivueStage {
 
   async start() {
     await this.nv.attachToCanvas(this.canvas, false);
+    this.nv.addColormap(INVERTED, { R: [255, 0], G: [255, 0], B: [255, 0], A: [128, 128], I: [0, 255] });
     const draw = this.nv.drawScene.bind(this.nv);
     this.nv.drawScene = (...rest) => {
       const done = draw(...rest);
@@ -102,8 +106,7 @@ export class NiivueStage {
    *   `affine`: of the case's image, which may be finer than a preview; `isSame`: keep zoom and place
    */
   async setImage(nifti, { affine, limits, isInverted, isSame }) {
-    const image = await this.#load(nifti, "gray", limits);
-    image.colormapInvert = isInverted;
+    const image = await this.#load(nifti, isInverted ? INVERTED : "gray", limits);
     this.affine = affine;
     if (!isSame) this.nv.scene.pan2Dxyzmm = [0, 0, 0, 1];
     this.image = image;
