@@ -96,7 +96,7 @@ def test_folds_are_runs_nested_in_the_run_of_the_cross_validation(
     tracked({**small, "folds": {"count": 2}, "epochs": 1}, tmp_path / "out", f"sqlite:///{store}")
 
     runs = {run.info.run_name: run for run in runs_of(store)}
-    whole = runs.pop("ball_segmentation")
+    whole = runs.pop("ball_segmentation (cross-validation)")
     assert set(runs) == {"fold_1", "fold_2"}
     assert {run.data.tags["mlflow.parentRunId"] for run in runs.values()} == {whole.info.run_id}
     assert [runs[f"fold_{number}"].data.params["folds.only"] for number in (1, 2)] == ["1", "2"]

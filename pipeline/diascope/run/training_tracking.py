@@ -204,7 +204,8 @@ def _description(config: TrainConfig, name: str) -> RunDescription:
         "config.sha256": settings_hash(config),
         **{f"version.{package}": version for package, version in versions().items()},
     }
-    return RunDescription(name, settings_hash(config), flat_settings(config), tags, f"{kind} of {config.bundle.title}")
+    shown = name if kind == "training" else f"{name} ({kind})"
+    return RunDescription(shown, settings_hash(config), flat_settings(config), tags, f"{kind} of: {config.bundle.title}")
 
 
 def _any_fold(config: TrainConfig) -> TrainConfig:
