@@ -12,7 +12,11 @@ import numpy as np
 import pytest
 
 from diascope.bundles.find import BundleInfo, find_bundle
+from diascope.bundles.lock import write_lock
 from diascope.errors import UnsupportedInput
+from diascope.evaluation.calibration_file import CALIBRATION, BundleCalibration, MissRule, write_calibration
+from diascope.evaluation.feature_file import read_features
+from diascope.evaluation.out_of_distribution import REFERENCE, ReferenceFeatures, write_reference
 from diascope.explain.settings import ExplainSettings
 from diascope.findings import read_report
 from diascope.geometry import Grid
@@ -24,6 +28,7 @@ from diascope.io.selection import SelectRule, choose
 from diascope.io.write_nifti import write_volume
 from diascope.run.case import CaseJob, finish, infer, prepare, read, run_case, write
 from diascope.run.heatmaps import HeatmapOrder
+from diascope.tasks.uncertainty_settings import UncertaintySettings
 from tests.phantom_volumes import AsymmetricHead, asymmetric_head, ball_mm3
 from tests.tiny_bundle import write_tiny_bundle
 
@@ -180,3 +185,76 @@ def test_without_the_setting_nothing_is_explained(tmp_path: Path) -> None:
     scan(tmp_path)
 
     assert run_case(job_for(tmp_path, bundle_in(tmp_path))).heatmaps is None
+
+
+def brightness(image: Path) -> int:
+    return int(np.count_nonzero(np.asarray(nib.load(image).dataobj)))
+
+
+def test_an_ensemble_names_its_members_and_how_alike_they_are(tmp_path: Path) -> None:
+    scan(tmp_path)
+    one = bundle_in(tmp_path)
+    write_tiny_bundle(tmp_path / "models", "tiny_bold", threshold=100.0)
+    other = find_bundle("tiny_bold", tmp_path / "models")
+
+    report = run_case(job_for(tmp_path, replace(one, members=(other,))))
+
+    assert [stamp.name for stamp in report.bundles] == ["tiny_bright", "tiny_bold"]
+    agreement = next(number for number in report.measurements or () if number.quantity == "agreement")
+    assert agreement.subject == "bright"
+    assert 0.1 < (agreement.value or 0) < 1
+
+
+def test_mirrored_answers_leave_a_network_that_looks_at_each_voxel_where_it_was(tmp_path: Path) -> None:
+    scan(tmp_path)
+    job = job_for(tmp_path, bundle_in(tmp_path))
+    plain = run_case(job)
+    (drawn,) = plain.segmentations or ()
+    asked = run_case(replace(job, uncertainty=UncertaintySettings(mirrors=("i", "j", "k"))))
+
+    assert [one.sha256 for one in asked.segmentations or ()] == [drawn.sha256]
+    assert {number.value for number in asked.measurements or () if number.quantity == "agreement"} == {1.0}
+    assert "agreement" not in {number.quantity for number in plain.measurements or ()}
+
+
+def test_a_promise_about_misses_draws_more_and_says_what_is_promised(tmp_path: Path) -> None:
+    scan(tmp_path)
+    folder = write_tiny_bundle(tmp_path / "models")
+    rule = MissRule(bound=0.1, threshold=0.001, cases=40)
+    write_calibration(
+        folder / CALIBRATION, BundleCalibration(split="phantoms", patients=40, missed_volume={"bright": rule})
+    )
+    write_lock(tmp_path / "models" / "bundles.lock", folder)
+    job = job_for(tmp_path, find_bundle("tiny_bright", tmp_path / "models"))
+    drawn = tmp_path / "out" / "cases" / job.case_id / "tiny_bright.seg.nii.gz"
+
+    (plain,) = run_case(job).segmentations or ()
+    before = brightness(drawn)
+    (promised,) = run_case(replace(job, uncertainty=UncertaintySettings(control_misses=True))).segmentations or ()
+
+    assert plain.promised_misses == ()
+    assert promised.promised_misses == (("bright", 0.1),)
+    assert brightness(drawn) > before
+
+
+@pytest.mark.parametrize(("shift", "is_odd"), [(0.0, False), (500.0, True)])
+def test_a_case_unlike_its_network_s_reference_is_to_be_reviewed_first(
+    tmp_path: Path, shift: float, is_odd: bool
+) -> None:
+    head = scan(tmp_path)
+    folder = write_tiny_bundle(tmp_path / "models")
+    # The network's only map is its output: 0 and (grey value - 150) / 10, averaged over the windows.
+    usual = (float(head.volume.data.mean()) + shift - 150) / 10
+    spread = np.random.default_rng(0).normal(0, 1.0, 20)
+    known = np.stack([np.zeros(20), usual + spread], axis=1).astype(np.float32)
+    write_reference(folder / REFERENCE, ReferenceFeatures(known, np.arange(20), "output"))
+    write_lock(tmp_path / "models" / "bundles.lock", folder)
+
+    report = run_case(job_for(tmp_path, find_bundle("tiny_bright", tmp_path / "models")))
+
+    assert report.out_of_distribution is not None
+    assert (report.out_of_distribution > 1) is is_odd
+    assert any("unlike the images its network was tried on" in reason for reason in report.review_reasons) is is_odd
+    (seen,) = read_features(tmp_path / "out" / "cases" / report.case_id / "tiny_bright.features.npz")
+    assert seen.image_id == report.images[0].image_id
+    assert seen.statistics[0] == pytest.approx(float(head.volume.data.mean()), rel=1e-3)

@@ -108,12 +108,16 @@ def with_changes(points: Sequence[TrendPoint]) -> tuple[TrendPoint, ...]:
 
 
 def _p_of_change(before: Estimate | None, after: Estimate) -> float | None:
-    sides = [one for one in (before, after) if one is not None and one.value is not None]
-    if len(sides) < 2 or any(one.low is None or one.high is None for one in sides):
-        return None
-    error = sum(((one.high - one.low) / (2 * Z)) ** 2 for one in sides) ** 0.5  # type: ignore[operator] - asked above
-    moved = abs(sides[1].value - sides[0].value)  # type: ignore[operator] - asked above
-    return float(2 * norm.sf(moved / error)) if error > 0 else (1.0 if moved == 0 else 0.0)
+    values, squared_error = [], 0.0
+    for one in (before, after):
+        if one is None or one.value is None or one.low is None or one.high is None:
+            return None
+        values.append(one.value)
+        squared_error += ((one.high - one.low) / (2 * Z)) ** 2
+    moved = abs(values[1] - values[0])
+    if squared_error == 0:
+        return 1.0 if moved == 0 else 0.0
+    return float(2 * norm.sf(moved / squared_error**0.5))
 
 
 def _worst(content: Mapping[str, Any], metrics: Sequence[str]) -> list[WorstGroup]:
