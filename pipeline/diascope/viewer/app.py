@@ -26,6 +26,8 @@ from diascope.viewer.handlers import action, checked_query, page
 from diascope.viewer.outs import inside
 from diascope.viewer.slice_page import SliceAsked, slice_answer, slices_answer
 from diascope.viewer.store.verdicts import VerdictAsked
+from diascope.viewer.truth import truth_answers
+from diascope.viewer.volumes import dense_file
 from diascope.viewer.worklist import (
     NextRequest,
     WorklistRequest,
@@ -192,7 +194,7 @@ def _case(desk: Desk, request: Request) -> Response:
     answer |= {"truth": [], "prior": _prior(desk, case), "corrections": []}
     if not review["hides_ai"]:
         fixes = correction_page.correction_answers(case, reviewer, only_mine=desk.settings.blinded)
-        answer["corrections"] = fixes
+        answer |= {"corrections": fixes, "truth": truth_answers(case, desk.truths)}
     return json_answer(answer)
 
 
@@ -225,6 +227,11 @@ def _volume(desk: Desk, request: Request) -> Response:
         _check_shown(desk, request)
     if name.startswith("fix-"):
         return correction_page.correction_volume(desk, case, name, request)
+    if name.startswith("truth-"):
+        part = next((one.part for one in desk.truths.of(case)[0] if one.part.name == name), None)
+        if part is None:
+            raise Problem("no_such_image", "the case has no file of this name", "reload the case")
+        return send_file(request, dense_file(part, desk.scratch))
     return send_file(request, volume_file(case, name, desk.scratch))
 
 

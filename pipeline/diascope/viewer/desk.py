@@ -14,6 +14,7 @@ from diascope.viewer.outs import ServedOut
 from diascope.viewer.record import Record
 from diascope.viewer.sessions import Session, Sessions
 from diascope.viewer.settings import ViewSettings
+from diascope.viewer.truth import Truths
 from diascope.viewer.users import Users
 from diascope.viewer.voxels import Scratch
 
@@ -30,6 +31,7 @@ class Desk:
         scratch: Derived files.
         record: Verdicts and claims.
         drafts: Corrections in the making.
+        truths: Finds the truth of a case.
         mirror: Sends what readers said to MLflow.
         users: Who may sign in with a password; none where a token opens the session.
         closing: Set when the server ends.
@@ -42,6 +44,7 @@ class Desk:
     scratch: Scratch
     record: Record
     drafts: Drafts
+    truths: Truths
     mirror: Mirror
     users: Users
     closing: threading.Event

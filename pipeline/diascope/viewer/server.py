@@ -1,5 +1,7 @@
 """Starts the server, and says where it is."""
 
+import logging
+import os
 import secrets
 import socket
 import threading
@@ -7,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from functools import partial
+from logging.handlers import RotatingFileHandler
 from pathlib import Path
 
 import platformdirs
@@ -16,6 +19,7 @@ from diascope.errors import ConfigError
 from diascope.viewer.app import make_app
 from diascope.viewer.corrections import Drafts
 from diascope.viewer.desk import Desk
+from diascope.viewer.guard import access
 from diascope.viewer.index import CaseIndex
 from diascope.viewer.mirror import Mirror
 from diascope.viewer.outs import ServedOut, open_outs
@@ -23,6 +27,7 @@ from diascope.viewer.record import Record, open_shelves
 from diascope.viewer.review_export import Tables, tables_of
 from diascope.viewer.sessions import Sessions, load_secret
 from diascope.viewer.settings import ViewSettings
+from diascope.viewer.truth import Truths
 from diascope.viewer.users import Users
 from diascope.viewer.voxels import Scratch
 
@@ -68,6 +73,7 @@ def started(folders: Sequence[Path], settings: ViewSettings) -> Iterator[Started
     state = state_folder(settings)
     users = Users(state / "users.json")
     check_exposure(settings, users)
+    keep_access_log(state / "access.log")
     sessions = Sessions(load_secret(state / "session.key"), settings.idle_lock_minutes * 60)
     # Where there are users a token would be a second door.
     token = "" if users else secrets.token_urlsafe(24)
@@ -79,7 +85,17 @@ def started(folders: Sequence[Path], settings: ViewSettings) -> Iterator[Started
         record = stack.enter_context(closing(Record(index, shelves, blinded=settings.blinded)))
         mirror = stack.enter_context(closing(Mirror(partial(_tables, index, record) if settings.mirror else None)))
         desk = Desk(
-            settings, token, sessions, index, scratch, record, Drafts(scratch), mirror, users, threading.Event()
+            settings=settings,
+            token=token,
+            sessions=sessions,
+            index=index,
+            scratch=scratch,
+            record=record,
+            drafts=Drafts(scratch),
+            truths=Truths(settings.truth, scratch),
+            mirror=mirror,
+            users=users,
+            closing=threading.Event(),
         )
         config = uvicorn.Config(
             make_app(desk),
@@ -97,6 +113,20 @@ def started(folders: Sequence[Path], settings: ViewSettings) -> Iterator[Started
         host = f"[{settings.host}]" if ":" in settings.host else settings.host
         url = f"{scheme}://{host}:{port}{settings.prefix}/" + (f"?token={token}" if token else "")
         yield Started(url, uvicorn.Server(config), desk, listening)
+
+
+def keep_access_log(file: Path) -> None:
+    """Write the access log to a file that its owner reads, of ten megabytes at most, and the five before it."""
+    file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    os.close(os.open(file, os.O_WRONLY | os.O_CREAT, 0o600))
+    handler = RotatingFileHandler(file, maxBytes=10 * 2**20, backupCount=5, encoding="utf-8", delay=True)
+    handler.setFormatter(logging.Formatter("%(asctime)s %(message)s"))
+    for old in [one for one in access.handlers if isinstance(one, RotatingFileHandler)]:
+        access.removeHandler(old)
+        old.close()
+    access.addHandler(handler)
+    access.setLevel(logging.INFO)
+    access.propagate = False  # not among the warnings on the terminal
 
 
 def check_exposure(settings: ViewSettings, users: Users) -> None:
