@@ -57,7 +57,7 @@ def main() -> None:
         ratio = max(seen.full_cpu, seen.data_cpu) / seen.alone_cpu
         print(
             f"{name}: ratio {seen.full / seen.alone:.2f} by the clock, {ratio:.2f} by processor time (network "
-            f"{seen.alone_cpu:.3f} s, with receiving the batch {seen.full_cpu:.3f} s, making it {seen.data_cpu:.3f} s); "
+            f"{seen.alone_cpu:.3f} s, with receiving {seen.full_cpu:.3f} s, making it {seen.data_cpu:.3f} s), "
             f"load {os.getloadavg()[0]:.0f}",
             flush=True,
         )
