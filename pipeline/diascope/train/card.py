@@ -76,9 +76,8 @@ def card_text(config: TrainConfig, results: str, effort: Effort, validation: Map
 `diascope train configs/train_{bundle.name}.yaml -o OUT` (the config is also in this bundle, `configs/train.yaml`).
 
 {effort.steps} steps, batches of {config.batch_size}, {effort.minutes:.0f} minutes by the clock on {effort.device}.
-{config.network.name} with {effort.parameters / 1e6:.2f} million weights, {config.precision} arithmetic, seed
-{config.seed}. {_weights_text(config)} On the images that
-watched the training (not the test cases) the measures {_when(config)} were: {_validation_text(validation)}.{note}
+{config.network.name} with {effort.parameters / 1e6:.2f} million weights, {config.precision} arithmetic, seed {config.seed}.
+{_weights_text(config)} On the images that watched the training (not the test cases) the measures {_when(config)} were: {_validation_text(validation)}.{note}
 
 ## Results on cases kept out of the training
 
