@@ -76,8 +76,9 @@ def card_text(config: TrainConfig, results: str, effort: Effort, validation: Map
 `diascope train configs/train_{bundle.name}.yaml -o OUT` (the config is also in this bundle, `configs/train.yaml`).
 
 {effort.steps} steps, batches of {config.batch_size}, {effort.minutes:.0f} minutes by the clock on {effort.device}.
-{config.network.name} with {effort.parameters / 1e6:.2f} million weights, {config.precision} arithmetic, seed {config.seed}.
-{_weights_text(config)} On the images that watched the training (not the test cases) the measures {_when(config)} were: {_validation_text(validation)}.{note}
+{_network_text(config, effort)}
+{_weights_text(config)} On the images that watched the training (not the test cases) the
+measures {_when(config)} were: {_validation_text(validation)}.{note}
 
 ## Results on cases kept out of the training
 
@@ -129,6 +130,12 @@ def labels_text(config: TrainConfig, scores: Sequence[TestScore]) -> str:
     worst = sorted((score for score in scores if not np.isnan(score.dice)), key=lambda score: score.dice)[:WORST_SHOWN]
     lines += ["", "The worst: " + "; ".join(_worst_text(score) for score in worst) + "."]
     return "\n".join(lines)
+
+
+def _network_text(config: TrainConfig, effort: Effort) -> str:
+    # The seed stays within its line: a number with a point at the head of one is a list in markdown.
+    size = f"{config.network.name} with {effort.parameters / 1e6:.2f} million weights"
+    return f"{size}, {config.precision} arithmetic, seed {config.seed}."
 
 
 def _when(config: TrainConfig) -> str:
