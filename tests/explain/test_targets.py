@@ -45,7 +45,8 @@ def test_a_classifier_is_explained_by_the_class_it_chose_or_those_named() -> Non
 
 
 def test_a_classifier_without_a_background_channel_counts_its_classes_from_0() -> None:
-    top = requests_for(ExplainSettings(), bundle("classify"), np.array([0.1, 3.0], dtype=np.float32))
+    several = bundle("classify", activation="sigmoid")
+    top = requests_for(ExplainSettings(), several, np.array([0.1, 3.0], dtype=np.float32))
 
     assert [(one.target, one.target_name) for one in top] == [(1, "tumour")]
 
@@ -120,6 +121,15 @@ def test_the_largest_piece_of_a_label_is_explained_where_that_is_asked_for() -> 
     assert whole.region is not None
     assert largest.region is not None
     assert (whole.region.sum(), largest.region.sum()) == (10, 8)
+
+
+def test_the_slice_is_the_one_that_gives_the_image_its_score_and_not_the_one_with_the_highest_logit() -> None:
+    # In slice 1 the other class is nearly as strong; slice 2 says less, and of tumour only.
+    said = of_slices([0, 0, 0], [0, 4.9, 0], [0, 5, 3])
+
+    (top,) = requests_for(ExplainSettings(), bundle("classify"), said)
+
+    assert (top.target_name, top.slice_at) == ("tumour", 2)
 
 
 def of_slices(*rows: list[float]) -> np.ndarray:

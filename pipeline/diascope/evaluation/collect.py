@@ -50,11 +50,13 @@ class LabelRow:
         origin: Whose it is.
         score: How well it fits.
         promised: Mean missed share that was promised of this label; None if nothing was.
+        confidence: Raw, of the case, if this outline is all that it rests on; else None.
     """
 
     origin: Origin
     score: LabelScore
     promised: float | None = None
+    confidence: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,6 +182,12 @@ class _Case:
         facts = next((image.facts for image in self.report.images if image.image_id == image_id), ImageFacts())
         return Origin(self.report.case_id, image_id, facts.patient_key or self.report.case_id, bundle, facts)
 
+    @property
+    def confidence_in_outline(self) -> float | None:
+        report = self.report
+        alone = len(report.segmentations or ()) == 1 and report.predictions is None and report.findings is None
+        return report.confidence if alone and report.confidence_kind == "raw" else None
+
     def segmentations(self, image_id: str) -> list[Segmentation]:
         return [one for one in self.report.segmentations or () if image_id in {"", one.image_id}]
 
@@ -264,7 +272,7 @@ class _Collected:
             for score in compare_masks(predicted, layer, same_label=pairs, tolerance=settings.tolerance):
                 key = drawn.bundle, drawn.image_id, score.label
                 promised = _promised(drawn, score.label, pairs)
-                _put(self.labels, key, LabelRow(origin, score, promised), row.line)
+                _put(self.labels, key, LabelRow(origin, score, promised, case.confidence_in_outline), row.line)
                 if case.report.findings is not None:
                     scan = _scan(origin, layer, score.label, case.report, settings)
                     self.scans[key] = ScanRow(origin, score.label, scan)

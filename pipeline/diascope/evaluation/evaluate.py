@@ -20,7 +20,12 @@ from diascope.evaluation.detection import Lesion, Mark
 from diascope.evaluation.froc import DetectionSummary, summarise_detection
 from diascope.evaluation.heatmap_hits import HitRate, hit_rates
 from diascope.evaluation.promises import Kept, Promise, check_promises
-from diascope.evaluation.recalibrate import Recalibration, recalibrate
+from diascope.evaluation.recalibrate import (
+    OutlineRecalibration,
+    Recalibration,
+    recalibrate,
+    recalibrate_outlines,
+)
 from diascope.evaluation.segmentation_summary import LabelSummary, summarise_labels
 from diascope.evaluation.settings import EvaluationSettings
 from diascope.io.outfolder import OutFolder, output_errors, write_atomic
@@ -57,6 +62,7 @@ class Evaluation:
         classification: By bundle and target.
         detection: By bundle and label.
         calibration: By bundle and target; empty if it was not asked for.
+        outlines: What was learnt of the confidence in outlines, by bundle; empty if it was not asked for.
         promises: Whether what a calibration promised was kept here.
         settings: How it was compared.
     """
@@ -66,6 +72,7 @@ class Evaluation:
     classification: Mapping[Key, ClassificationSummary]
     detection: Mapping[Key, DetectionSummary]
     calibration: Mapping[Key, Recalibration]
+    outlines: Mapping[str, OutlineRecalibration]
     promises: tuple[Promise, ...]
     settings: EvaluationSettings
 
@@ -89,6 +96,7 @@ def evaluate(out: OutFolder, manifest: Path, settings: EvaluationSettings) -> Ev
         _classification(compared.classes, rng, settings),
         _detection(compared.scans, rng, settings),
         _calibration(compared.classes, rng, settings) if settings.calibrate else {},
+        _outlines(compared.labels, rng) if settings.calibrate else {},
         _promises(compared),
         settings,
     )
@@ -132,9 +140,15 @@ def learnt_of(evaluation: Evaluation) -> dict[str, BundleCalibration]:
         if one.learnt is not None:
             found.setdefault(bundle, {})[target] = one.learnt
             patients[bundle] = max(one.patients, patients.get(bundle, 0))
+    curves = {bundle: one for bundle, one in evaluation.outlines.items() if one.learnt is not None}
     return {
-        bundle: BundleCalibration(split="an evaluated run", patients=patients[bundle], targets=targets)
-        for bundle, targets in found.items()
+        bundle: BundleCalibration(
+            split="an evaluated run",
+            patients=patients.get(bundle) or curves[bundle].patients,
+            targets=found.get(bundle, {}),
+            confidence=curves[bundle].learnt if bundle in curves else None,
+        )
+        for bundle in dict.fromkeys([*found, *curves])
     }
 
 
@@ -149,6 +163,7 @@ def as_json(evaluation: Evaluation) -> dict[str, Any]:
         "classification": [_summary(key, one) for key, one in evaluation.classification.items()],
         "detection": [_summary(key, one) for key, one in evaluation.detection.items()],
         "calibration": [_learnt(key, one) for key, one in evaluation.calibration.items()],
+        "calibration_of_outlines": [_learnt((bundle, ""), one) for bundle, one in evaluation.outlines.items()],
         "heatmaps": [_rate(key, one) for key, one in hit_rates([row.hit for row in compared.maps]).items()],
         "promises": [asdict(promise) for promise in evaluation.promises],
         "problems": [asdict(problem) for problem in compared.problems],
@@ -253,7 +268,21 @@ def _rate(key: tuple[str, str, str], rate: HitRate) -> dict[str, Any]:
     return dict(zip(("bundle", "label", "method"), key, strict=True)) | asdict(rate)
 
 
-def _learnt(key: Key, one: Recalibration) -> dict[str, Any]:
+def _outlines(rows: Sequence[LabelRow], rng: np.random.Generator) -> dict[str, OutlineRecalibration]:
+    images: dict[tuple[str, str], list[LabelRow]] = {}
+    for row in rows:
+        if row.confidence is not None and row.score.dice is not None:
+            images.setdefault((row.origin.bundle, row.origin.image_id), []).append(row)
+    found = {}
+    for bundle in dict.fromkeys(bundle for bundle, _ in images):
+        mine = [of for (name, _), of in images.items() if name == bundle]
+        raw = np.array([of[0].confidence for of in mine], dtype=np.float64)
+        dice = np.array([np.mean([row.score.dice for row in of]) for of in mine])
+        found[bundle] = recalibrate_outlines(raw, dice, [of[0].origin.patient for of in mine], rng)
+    return found
+
+
+def _learnt(key: Key, one: Recalibration | OutlineRecalibration) -> dict[str, Any]:
     found = {"bundle": key[0], "name": key[1], **asdict(one)}
     found["learnt"] = one.learnt.model_dump(mode="json") if one.learnt is not None else None
     return found

@@ -11,6 +11,7 @@ from diascope.errors import BundleError, ConfigError
 from diascope.explain.methods import METHODS
 from diascope.explain.request import ExplainRequest, near_names
 from diascope.explain.settings import ExplainSettings
+from diascope.tasks.classify import probabilities
 from diascope.tasks.detect import lesions_of
 
 # Of a box, the gradients place by place are what ODAM uses; their mean over the level would mix all boxes.
@@ -108,15 +109,16 @@ def _of_labels(settings: ExplainSettings, bundle: BundleInfo, logits: NDArray[np
 
 
 def _of_classes(settings: ExplainSettings, bundle: BundleInfo, logits: NDArray[np.float32]) -> Iterator[ExplainRequest]:
-    # An image shows a class if one of its slices does: that slice is explained.
+    # An image shows a class as much as its highest slice does: that slice is explained.
     slices = logits.reshape(len(logits), -1)
+    scores = probabilities(slices, bundle.block.activation)
     # Without a channel for "none of them" the labels count from 1, the channels from 0.
-    shift = 1 if len(slices) == len(bundle.labels) else 0
-    scores = slices if shift else slices[1:] - slices[:1]
+    shift = 1 if bundle.block.activation == "sigmoid" else 0
     method, layer = _how(settings, bundle)
     wanted = named_targets(settings, bundle)
     top = int(scores.max(axis=1).argmax())
-    is_seen = bool(scores[top].max() > 0) or (bundle.block.activation == "softmax" and shift == 1)
+    place = int(scores[top].argmax())
+    is_seen = slices[top + 1 - shift, place] > (0 if shift else slices[0, place])
     for row, label in enumerate(bundle.labels):
         if label.name in wanted or (not wanted and is_seen and row == top):
             yield ExplainRequest(

@@ -32,8 +32,8 @@ from diascope.io.series import RefusedImage, Series
 from diascope.io.write_nifti import write_heatmap, write_mask, write_volume
 from diascope.run.answers import Said, answers_of, in_words
 from diascope.run.features import farthest, features_of, write_seen
-from diascope.run.heatmaps import HeatmapOrder, MadeMap, draw_maps, make_maps, settle_maps
-from diascope.run.image_record import doubts, image_file, record_images
+from diascope.run.heatmaps import HeatmapOrder, MadeMap, draw_maps, make_maps, settle_maps, standings_of
+from diascope.run.image_record import captions, doubts, image_file, record_images
 from diascope.run.suitability import check_suits, outside_limits
 from diascope.run.within import Awaited, Spoken, settle
 from diascope.tasks.inference import Precision
@@ -207,7 +207,9 @@ def finish(inferred: CaseOutputs) -> CaseResults:
         for (bundle, volume), seen, one in zip(images.pairs(), inferred.outputs, inferred.averaged, strict=True)
     )
     features = features_of(images.pairs(), inferred.averaged)
-    heatmaps, records = settle_maps(inferred.maps, {key: volume.space for key, volume in images.volumes.items()})
+    spaces = {key: volume.space for key, volume in images.volumes.items()}
+    standings = standings_of(inferred.maps, images.pairs(), inferred.outputs, features)
+    heatmaps, records = settle_maps(inferred.maps, spaces, standings)
     report = CaseReport(
         case_id=job.case_id,
         status="done",
@@ -273,12 +275,13 @@ def _preview(
 ) -> NDArray[np.uint8] | None:
     """Draw each image that a network was given, with everything that lies on it, one below the other."""
     drawn = report.segmentations or ()
+    records = {record.image_id: record for record in report.images}
     pages = []
     for image_id, volume in images.volumes.items():
         overlays = [(masks[one.file], one.labels) for one in drawn if one.image_id == image_id]
         names = ", ".join(dict.fromkeys(bundle.name for bundle, given in images.pairs() if given is volume))
         classes = in_words([one for one in report.predictions or () if one.image_id == image_id])
-        caption = "   ".join(part for part in (report.case_id, names, classes) if part)
+        caption = "   ".join(part for part in (report.case_id, names, classes, *captions(records[image_id])) if part)
         pages.append(draw_preview(volume, overlays, report.findings or (), caption))
         if images.job.heatmaps is not None:
             pages += draw_maps(images.job.heatmaps, report, volume, masks, heatmaps)

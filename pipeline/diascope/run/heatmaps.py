@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from diascope.bundles.find import BundleInfo
 from diascope.bundles.network import NetworkInput, OpenNetwork
 from diascope.errors import PipelineError
+from diascope.evaluation.feature_file import ImageFeatures
 from diascope.explain.checks import check, heatmap_record
 from diascope.explain.heatmap import Explained, explain, located
 from diascope.explain.reference import Standing, locked_weights, standing_checks
@@ -20,6 +21,9 @@ from diascope.findings import CaseReport, Check, HeatmapRecord
 from diascope.geometry import Space
 from diascope.imaging.heatmap_preview import draw_heatmap
 from diascope.imaging.resample import GridOfLogits
+from diascope.run.calibrated import calibration_of
+from diascope.run.features import distance_from_reference
+from diascope.tasks.uncertainty import segmentation_confidence
 from diascope.volume import Heatmap, Mask, Volume
 
 log = logging.getLogger(__name__)
@@ -91,6 +95,32 @@ def make_maps(
     return tuple(made)
 
 
+def standings_of(
+    maps: Iterable[MadeMap],
+    pairs: Iterable[tuple[BundleInfo, Volume]],
+    outputs: Iterable[GridOfLogits],
+    features: Iterable[ImageFeatures],
+) -> dict[tuple[str, str], Standing]:
+    """Say how each image that was explained stands to those that its network is known to do well on.
+
+    Args:
+        maps: Of one case.
+        pairs: Its networks, each with an image.
+        outputs: What they said, in the same order.
+        features: What they saw, of those that have features.
+
+    Returns:
+        By bundle and image_id.
+    """
+    explained = {(one.bundle, one.image_id) for one in maps}
+    seen = {(one.bundle, one.image_id): one for one in features}
+    return {
+        key: _standing(bundle, said, seen.get(key))
+        for (bundle, volume), said in zip(pairs, outputs, strict=True)
+        if (key := (bundle.name, volume.image_id)) in explained
+    }
+
+
 def settle_maps(
     maps: Iterable[MadeMap],
     spaces: Mapping[str, Space],
@@ -156,3 +186,13 @@ def _file_names(made: MadeMap) -> Iterator[str]:
     number = "" if made.raw.finding_id is None else f"-{made.raw.finding_id.rpartition('-')[2]}"
     yield f"{made.bundle}.heatmap.{made.raw.target}{number}.nii.gz"
     yield f"{made.bundle}.{made.image_id}.heatmap.{made.raw.target}{number}.nii.gz"
+
+
+def _standing(bundle: BundleInfo, said: GridOfLogits, seen: ImageFeatures | None) -> Standing:
+    learnt = calibration_of(bundle)
+    known = learnt.confidence if learnt is not None and bundle.block.task == "segment" else None
+    return Standing(
+        confidence=segmentation_confidence(said.logits) if known is not None else None,
+        lowest_confidence=known.raw[0] if known is not None else None,
+        distance=distance_from_reference(seen, bundle) if seen is not None else None,
+    )

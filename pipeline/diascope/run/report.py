@@ -9,6 +9,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from PIL import Image
 
 from diascope.io.outfolder import OutFolder, write_atomic
+from diascope.run.heatmap_table import CHECKS
 from diascope.run.methods import methods_of
 from diascope.run.summary import RunSummary
 
@@ -62,6 +63,7 @@ def render_report(summary: RunSummary, pictures: dict[str, str]) -> str:
         pictures=pictures,
         volumes=labels,
         means=means,
+        checks=CHECKS,
         methods=methods_of(summary),
         shown_rejects=[group for group in summary.rejects if group.kind in {"refused", "failed"}],
         skipped=[group for group in summary.rejects if group.kind not in {"refused", "failed"}],

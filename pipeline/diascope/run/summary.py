@@ -17,6 +17,7 @@ from pydantic import TypeAdapter
 from diascope.errors import InputError
 from diascope.findings import read_report
 from diascope.io.outfolder import OutFolder
+from diascope.run.heatmap_table import HeatmapSummary, read_heatmaps, sum_up
 from diascope.run.record import CaseRow, RunRecord, read_record
 
 # More than this nobody looks through on one page; the viewer shows them all.
@@ -127,6 +128,7 @@ class RunSummary:
         previews: Cases whose previews are shown: doubtful ones, then a sample.
         stage_seconds: Time of each stage, all cases together.
         citations: What each bundle asks to cite, by name.
+        heatmaps: Of each target that was explained, by method.
     """
 
     record: RunRecord
@@ -138,6 +140,7 @@ class RunSummary:
     previews: tuple[str, ...]
     stage_seconds: Mapping[str, float] = field(default_factory=dict)
     citations: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    heatmaps: tuple[HeatmapSummary, ...] = ()
 
     def count(self, status: str) -> int:
         """Count the cases that ended like this."""
@@ -178,6 +181,7 @@ def summarise(
         previews=tuple(_sample(out, rows)),
         stage_seconds=dict(stage_seconds or {}),
         citations=dict(citations or {}),
+        heatmaps=tuple(sum_up(read_heatmaps(out))),
     )
 
 
