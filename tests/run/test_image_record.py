@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from diascope.findings import BundleStamp, CaseReport, ImageFacts, ImageRecord, Label, Measurement, Segmentation
-from diascope.run.image_record import doubts
+from diascope.run.image_record import captions, doubts
 
 
 def report(volumes: dict[str, float], border: tuple[str, ...] = ()) -> CaseReport:
@@ -50,3 +50,10 @@ def test_a_conversion_tells_them_of_every_image() -> None:
     (reason,) = doubts(CaseReport("case-1", "done", images=(filled,)), {})
 
     assert reason == "img-1: 2 slices were interpolated between their neighbours"
+
+
+def test_a_picture_says_what_its_image_is_not() -> None:
+    image = ImageRecord("img-1", ImageFacts(), interpolated_slices=2, channel_of=("two: flair",))
+
+    assert captions(image) == ("two: flair", "2 slices are interpolated")
+    assert captions(ImageRecord("img-1", ImageFacts())) == ()

@@ -81,7 +81,8 @@ def _add(path: str, found: FoundFiles) -> None:
     try:
         status = os.stat(path)  # noqa: PTH116
     except OSError as error:
-        found.unusable.append((_found(path, 0, 0), _cannot_read(error)))
+        lost = _BROKEN_LINK if os.path.islink(path) else _cannot_read(error)  # noqa: PTH114
+        found.unusable.append((_found(path, 0, 0), lost))
         return
     file = _found(path, status.st_size, status.st_mtime_ns)
     if stat.S_ISREG(status.st_mode):
@@ -104,6 +105,9 @@ def _results_of_ours(top: str, own: Collection[str]) -> Failure:
 
 def _found(path: str, size_bytes: int, mtime_ns: int) -> FoundFile:
     return FoundFile(path=Path(path), shown=path, size_bytes=size_bytes, mtime_ns=mtime_ns)
+
+
+_BROKEN_LINK = Failure("cannot_read", "a link that leads nowhere", "copy what it stands for, or leave it out")
 
 
 def _cannot_read(error: OSError) -> Failure:

@@ -8,7 +8,6 @@ import numpy as np
 
 from diascope.errors import InputError, UnsupportedInput
 from diascope.io.meta_header import is_meta_header, read_meta_header
-from diascope.io.nrrd_header import read_nrrd_header
 from diascope.io.reader import Context, FoundFile, Grouped
 from diascope.io.series import Series
 from diascope.io.single import NoImage, SingleImage, group_singles
@@ -63,7 +62,12 @@ def _is_header_file(file: FoundFile) -> bool:
 def _read_header(path: Path) -> HeaderFacts:
     with path.open("rb") as stream:
         is_nrrd = stream.read(len(NRRD_MAGIC)) == NRRD_MAGIC
-    return read_nrrd_header(path) if is_nrrd else read_meta_header(path)
+    if not is_nrrd:
+        return read_meta_header(path)
+    # pynrrd takes longer to load than a small folder of DICOM to convert, and few folders hold NRRD.
+    from diascope.io.nrrd_header import read_nrrd_header  # noqa: PLC0415
+
+    return read_nrrd_header(path)
 
 
 def _look(file: FoundFile, by_path: Mapping[Path, FoundFile], max_image_gb: float) -> SingleImage:

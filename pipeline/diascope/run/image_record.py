@@ -80,6 +80,12 @@ def doubts(report: CaseReport, expected: Mapping[str, Sequence[str]]) -> tuple[s
     return tuple(reasons)
 
 
+def captions(image: ImageRecord) -> tuple[str, ...]:
+    """Say what must stand on a picture of an image, so that nobody takes it for what it is not."""
+    slices = f"{image.interpolated_slices} slices are interpolated" if image.interpolated_slices else ""
+    return tuple(part for part in (*image.channel_of, slices) if part)
+
+
 def interpolated_text(image: ImageRecord) -> str:
     """Say how many slices of an image nobody scanned; empty where all were."""
     if not image.interpolated_slices:

@@ -10,7 +10,7 @@ import pytest
 import SimpleITK as sitk
 from numpy.typing import NDArray
 from pydicom import Dataset, dcmread
-from pydicom.encaps import get_frame
+from pydicom.encaps import encapsulate, generate_frames, get_frame
 from pydicom.uid import (
     ComputedRadiographyImageStorage,
     DeflatedExplicitVRLittleEndian,
@@ -247,6 +247,32 @@ def test_a_voi_lut_gives_the_window_where_there_is_no_other(tmp_path: Path) -> N
     save(dataset, tmp_path / "film")
 
     assert only_volume(read(tmp_path)).display_window == (64.0, 64.0)
+
+
+def test_a_voi_lut_of_a_film_goes_before_the_window_beside_it(tmp_path: Path) -> None:
+    dataset = radiograph(CR, "CR", cells_of(8))
+    dataset.WindowCenter, dataset.WindowWidth = 100, 200
+    lut = Dataset()
+    lut.add_new(0x00283002, "US", [64, 32, 8])
+    lut.add_new(0x00283006, "OW", bytes(64))
+    dataset.VOILUTSequence = [lut]
+    save(dataset, tmp_path / "film")
+
+    assert only_volume(read(tmp_path)).display_window == (64.0, 64.0)
+
+
+def test_compressed_pixels_in_several_fragments_are_one_frame(tmp_path: Path) -> None:
+    def pack(_: int, dataset: Dataset) -> Dataset:
+        dataset.PixelRepresentation = 0
+        dataset.compress(JPEG2000Lossless, generate_instance_uid=False)
+        frame = next(generate_frames(dataset.PixelData, number_of_frames=1))
+        dataset.PixelData = encapsulate([frame], fragments_per_frame=3)
+        return dataset
+
+    phantom = Phantom(shape=(33, 40, 3))
+    write_series(tmp_path, phantom, pack)
+
+    np.testing.assert_array_equal(only_volume(read(tmp_path)).data, phantom.data)
 
 
 def test_colour_is_an_image_of_its_own_type(tmp_path: Path) -> None:

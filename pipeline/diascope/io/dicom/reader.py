@@ -19,7 +19,7 @@ from diascope.io.dicom.cached import Found, read_known
 from diascope.io.dicom.elements import looks_like_dicom
 from diascope.io.dicom.grouping import group_headers
 from diascope.io.dicom.headers import Header, Layout
-from diascope.io.dicom.kinds import NoImage
+from diascope.io.dicom.kinds import PROJECTION_MODALITIES, NoImage
 from diascope.io.dicom.pixels import FrameReader, Pick
 from diascope.io.dicom.read import HeaderReader
 from diascope.io.dicom.rescale import coloured, dtype_for, fits, narrowed, rescaled, through_lut, window_of_lut
@@ -73,7 +73,8 @@ class DicomReader:
         read = _filled_numbers if plan.between else _numbers
         data = read(series.space, picks, plan, reader)
         window = plan.display_window
-        if window is None and layout.has_voi_lut:
+        # A film's table goes before the window beside it; of a slice the window is what scanners keep up to date.
+        if layout.has_voi_lut and (window is None or series.facts.modality in PROJECTION_MODALITIES):
             window = window_of_lut(reader.dataset(picks[len(picks) // 2]))
         return Volume(
             data=data,
