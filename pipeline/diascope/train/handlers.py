@@ -45,8 +45,8 @@ def attach_steps(trainer: SupervisedTrainer, training: Training) -> None:
 
     @trainer.on(Events.EPOCH_STARTED)  # type: ignore[untyped-decorator]  # ignite is not typed
     def _begin(engine: SupervisedTrainer) -> None:
-        # Dropout and the like: the same in a resumed run.
-        torch.manual_seed(config.seed * 1_000_003 + engine.state.epoch)
+        # Dropout and the like: the same in a resumed run, another one in each process of a team.
+        torch.manual_seed(config.seed * 1_000_003 + engine.state.epoch + 7_919 * training.team.rank)
         start = config.init_from
         if training.frozen and start and start.unfreeze_at_epoch and engine.state.epoch >= start.unfreeze_at_epoch:
             training.frozen.let_go()
