@@ -258,6 +258,11 @@ def page(verdicts: dict[str, dict[str, str]]) -> str:
     )
     wrong = {tool: sum("wrong" in answer for answer in answers.values()) for tool, answers in verdicts.items()}
     lines.append("| **wrong image without an error** | " + " | ".join(str(wrong[tool]) for tool in verdicts) + " |")
+    silent = {
+        tool: sum("wrong" in answer and "warning" not in answer for answer in answers.values())
+        for tool, answers in verdicts.items()
+    }
+    lines.append("| of these without a warning | " + " | ".join(str(silent[tool]) for tool in verdicts) + " |")
     return "\n".join(lines) + "\n"
 
 
