@@ -72,7 +72,7 @@ class Recipe:
 
     def _shape(self, space: Space) -> tuple[int, ...]:
         shape = tuple(space.shape)
-        spacing_mm = space.spacing_mm if isinstance(space, Grid) else (1.0,) * 3
+        spacing_mm: tuple[float, ...] = space.spacing_mm if isinstance(space, Grid) else (1.0,) * 3
         for step in self.steps:
             kind = _kind(step).removesuffix("d")
             if kind == "Spacing":

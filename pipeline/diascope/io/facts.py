@@ -3,6 +3,7 @@
 import dataclasses
 import math
 import re
+from collections.abc import Callable
 from typing import Literal
 
 import numpy as np
@@ -104,7 +105,7 @@ def with_origin(facts: ImageFacts, origin: Origin | None, key: IdentityKey) -> I
         return facts
     table = {name.strip().lower(): value for name, value in origin.facts if value.strip().lower() not in {"", "n/a"}}
     changes: dict[str, object] = {"patient_key": key.patient_key(origin.patient)} if origin.patient else {}
-    for field, names, read in (
+    readings: tuple[tuple[str, tuple[str, ...], Callable[[str], object]], ...] = (
         ("sex", ("sex", "gender"), sex_of),
         ("age_years", ("age_years", "age"), age_of),
         ("ethnic_group", ("ethnic_group", "ethnicity"), str.lower),
@@ -118,7 +119,8 @@ def with_origin(facts: ImageFacts, origin: Origin | None, key: IdentityKey) -> I
         ("image_type", ("image_type",), _values),
         ("site_key", ("institution",), key.site_key),
         *((name, (name,), number_of) for name in _NUMBERS),
-    ):
+    )
+    for field, names, read in readings:
         for name in names:
             if name in table and (value := read(table.pop(name))) is not None:
                 changes.setdefault(field, value)
