@@ -4,7 +4,9 @@ import base64
 import csv
 import gzip
 import io
+import re
 import uuid
+from pathlib import Path
 
 import nibabel as nib
 import pytest
@@ -13,8 +15,10 @@ from diascope.errors import ConfigError, OutputError
 from diascope.train.manifest import read_manifest
 from diascope.viewer.offline import gathered, table_text, training_manifests, write_manifests
 from diascope.viewer.outs import open_outs
+from diascope.viewer.page_export import write_page
 from diascope.viewer.review_export import tables_of
 from diascope.viewer.review_table import COLUMNS
+from diascope.viewer.settings import ViewSettings
 from tests.viewer.conftest import Viewer
 from tests.viewer.test_record import judge
 
@@ -81,6 +85,20 @@ def test_a_gathered_page_holds_every_file_and_no_word_of_a_reader(viewer: Viewer
     spelled = repr(content)
     for telling in ("Dr Secret", "hidden words", *viewer.phantoms.identifiers):
         assert telling not in spelled
+
+
+def test_the_written_page_is_one_file_that_asks_nobody_for_anything(viewer: Viewer, tmp_path: Path) -> None:
+    settings = ViewSettings(mirror=False)
+
+    written = write_page([viewer.phantoms.folder], tmp_path / "page.html", [viewer.case_id("head")], settings)
+
+    text = (tmp_path / "page.html").read_text()
+    assert written.cases == 1
+    assert viewer.case_id("head") in text
+    assert viewer.case_id("followup") not in text
+    assert not re.search(r"""(?:src|href)\s*=\s*["'](?!data:)""", text.partition("<script")[0])
+    for telling in viewer.phantoms.identifiers:
+        assert telling not in text
 
 
 def test_a_page_that_would_be_too_large_or_of_nothing_is_refused(viewer: Viewer) -> None:

@@ -1,5 +1,7 @@
 """The process itself: how fast it starts, what it refuses, and that killing it loses nothing."""
 
+import contextlib
+import http.client
 import json
 import os
 import re
@@ -8,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -15,8 +18,11 @@ from typing import Any
 import pytest
 
 from diascope.errors import ConfigError, InputError
+from diascope.io.outfolder import OutFolder
 from diascope.viewer.server import started
 from diascope.viewer.settings import ViewSettings
+from diascope.viewer.store.opening import file_url, open_engine, out_key
+from diascope.viewer.store.reviews import Reviews
 from diascope.viewer.users import Users
 from tests.phantoms import Phantoms
 from tests.viewer.browser import Browser
@@ -134,3 +140,37 @@ def test_it_starts_without_torch_monai_or_matplotlib() -> None:
 
     assert json.loads(done.stdout.replace("'", '"')) == []
     assert time.perf_counter() - before < 60  # the number itself is measured in benchmarks/viewer.py
+
+
+@pytest.mark.torture
+def test_twenty_readers_of_a_server_that_is_killed_lose_no_verdict_that_was_answered(
+    phantoms: Phantoms, tmp_path: Path
+) -> None:
+    roles = ("head", "followup", "radiograph", "no_geometry", "many_labels")
+    addresses = [f"/api/case/out/{phantoms.reports[role].case_id}" for role in roles]
+    answered: set[tuple[str, int]] = set()
+
+    with process(phantoms.folder, tmp_path / "state") as (running, url):
+
+        def read(number: int) -> None:
+            browser = Browser(url).enter(f"Reader {number}")
+            with contextlib.suppress(OSError, http.client.HTTPException, ValueError):
+                for _ in range(200):
+                    for address in addresses:
+                        answer = browser.post(f"{address}/verdict", verdict(browser, address))
+                        answered.add((f"Reader {number}", answer.json["verdict_id"]))
+
+        with ThreadPoolExecutor(20) as pool:
+            readers = [pool.submit(read, number) for number in range(20)]
+            while len(answered) < 150:
+                time.sleep(0.05)
+            running.send_signal(signal.SIGKILL)
+            for reader in readers:
+                reader.result()
+
+    engine = open_engine(file_url(OutFolder(phantoms.folder)))
+    reviews = Reviews(engine)
+    kept = {(one.new.reviewer, one.verdict_id) for one in reviews.history(out_key(OutFolder(phantoms.folder)))}
+    reviews.close()
+    assert len(answered) >= 150
+    assert answered <= kept

@@ -85,7 +85,7 @@ def case_answer(case: CaseFiles, *, hides_ai: bool) -> dict[str, Any]:
     if hides_ai:
         hidden: tuple[str, ...] = ("segmentations", "heatmaps", "findings", "predictions", "measurements", "checks")
         hidden += ("uncertainty", "review_reasons")
-        return answer | {name: [] for name in hidden} | {"confidence": None, "confidence_kind": "none"}
+        return answer | {name: [] for name in hidden} | {"confidence": None, "confidence_kind": "none", "classes": {}}
     return answer | {
         "segmentations": [
             one for at, drawn in enumerate(report.segmentations or ()) for one in _segmentation(case, at, drawn)
@@ -93,6 +93,7 @@ def case_answer(case: CaseFiles, *, hides_ai: bool) -> dict[str, Any]:
         "heatmaps": [_heatmap(case, at, record) for at, record in enumerate(report.heatmaps or ())],
         "findings": [_finding(case, finding) for finding in report.findings or ()],
         "predictions": [asdict(one) for one in report.predictions or ()],
+        "classes": _classes(report),
         "measurements": [asdict(one) for one in report.measurements or ()],
         "checks": [asdict(one) for one in report.checks or ()],
         "uncertainty": [],
@@ -132,6 +133,16 @@ def window_range(record: ImageRecord) -> list[float] | None:
     return [centre - width / 2, centre + width / 2]
 
 
+def _classes(report: CaseReport) -> dict[str, list[str]]:
+    """List what a finding of each network may be called, so that its class can be corrected by key."""
+    named = [
+        *((finding.bundle, finding.label) for finding in report.findings or ()),
+        *((one.bundle, one.target) for one in report.predictions or ()),
+        *((drawn.bundle, label.name) for drawn in report.segmentations or () for label in drawn.labels),
+    ]
+    return {bundle: list(dict.fromkeys(label for of, label in named if of == bundle)) for bundle, _ in named}
+
+
 def _image(case: CaseFiles, record: ImageRecord) -> dict[str, Any]:
     answer = _bare_image(record) | {
         "display_window": window_range(record),
@@ -147,7 +158,7 @@ def _image(case: CaseFiles, record: ImageRecord) -> dict[str, Any]:
     shape, _ = preview_shape(header.shape)
     return answer | {
         "shape_ijk": list(header.shape),
-        "affine": affine_of(header.space),
+        "affine": affine_of(header.space).tolist(),
         "url": f"{case.address}/volume/image-{record.image_id}.nii.gz?v={stamp}",
         "preview_url": f"{case.address}/preview/{record.image_id}.nii.gz?v={stamp}",
         "preview_shape_ijk": list(shape),
@@ -229,7 +240,7 @@ def _heatmap(case: CaseFiles, at: int, record: HeatmapRecord) -> dict[str, Any]:
         return answer | {
             "url": f"{case.address}/volume/heat-{at}.nii.gz?v={stamp_of(file)}",
             "shape_ijk": list(header.shape),
-            "affine": affine_of(header.space),
+            "affine": affine_of(header.space).tolist(),
             "error": None,
         }
     except Problem as problem:

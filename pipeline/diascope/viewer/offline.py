@@ -68,8 +68,8 @@ def training_manifests(out: ServedOut, shelf: Shelf) -> tuple[TrainingManifest, 
             case = open_case(out, case_id)
         except Problem:
             continue
-        for row in _rows(case, is_accepted=said.get(case_id) == {"accept"}):
-            found.setdefault(row.groups["bundle"], []).append(row)
+        for good in _rows(case, is_accepted=said.get(case_id) == {"accept"}):
+            found.setdefault(good.groups["bundle"], []).append(good)
     split = SplitSettings()
     return tuple(
         TrainingManifest(bundle, with_split(with_digests(rows, out.folder.root), split), len(judged) - len(rows))
