@@ -7,9 +7,12 @@ from pathlib import Path
 
 import pytest
 
+from diascope.findings import Check, HeatmapRecord
 from diascope.io.outfolder import OutFolder
 from diascope.io.series import Catalogue
 from diascope.run.batch import BatchOrder, Books
+from diascope.run.heatmap_figure import heatmap_figure
+from diascope.run.heatmap_table import read_heatmaps, sum_up, write_heatmaps
 from diascope.run.listener import ReportWriter, TrackedRun, listener_for
 from diascope.run.plan import Plan
 from diascope.run.record import read_record
@@ -144,3 +147,33 @@ def test_without_tracking_the_report_is_written_all_the_same(tmp_path: Path) -> 
     assert type(listener) is ReportWriter
     assert "brain_mri: 5 cases" in out.report_html.read_text()
     assert not out.tracking_jsonl.exists()
+
+
+def test_heatmaps_are_sent_as_numbers_a_table_and_a_figure_without_pixels(tmp_path: Path, repository: Path) -> None:
+    out, tracker = write_finished_run(tmp_path), Remembering()
+    checks = (Check("depends_on_weights", True, 0.2, "like"), Check("deletion_gain_over_random", True, 0.4, "gain"))
+    records = [
+        HeatmapRecord("glioma", "img", "tumour", "hires_cam", "f", (0.0, 1.0), True, trust, "why", asked)
+        for trust, asked in (("supported", checks), ("doubtful", checks), ("unchecked", ()))
+    ]
+    write_heatmaps(out, [(case_id(n), one) for n, one in enumerate(records, start=1)])
+
+    TrackedRun(order_of(out), tracker).ended(RECORD, Books())
+
+    names = {name for name, _ in tracker.metrics if ".heatmap." in name}
+    assert {f"glioma.tumour.heatmap.hires_cam.{name}" for name in ("maps", "unchecked", "supported_rate")} <= names
+    assert "glioma.tumour.heatmap.hires_cam.depends_on_weights" in names
+    assert unknown(sorted(names), (repository / "docs" / "mlflow.md").read_text(), "Metrics") == []
+    assert ("heatmaps.csv", "heatmaps", "table") in tracker.files
+    assert ("heatmaps.png", "", "none") in tracker.files
+    assert (out.root / "heatmaps.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_the_figure_of_the_same_maps_has_the_same_bytes(tmp_path: Path) -> None:
+    out = write_finished_run(tmp_path)
+    record = HeatmapRecord("glioma", "img", "tumour", "hires_cam", "f", (0.0, 1.0), True, "unchecked", "why")
+    write_heatmaps(out, [(case_id(1), record)])
+
+    summaries = list(sum_up(read_heatmaps(out)))
+
+    assert heatmap_figure(summaries) == heatmap_figure(summaries)

@@ -23,7 +23,7 @@ _LOCK, _RUN_JSON = ".lock", "run.json"
 # The layout of docs/output.md; databases have journals beside them, and there may be several audits.
 _LAYOUT = frozenset(
     {_RUN_JSON, "cases.csv", "measurements.csv", "rejects.csv", "report.html", "tracking.jsonl", "cases", "private"}
-    | {"evaluation", "heatmaps.csv", "mlflow"}
+    | {"evaluation", "heatmaps.csv", "heatmaps.png", "mlflow"}
 )
 _BEGINNINGS = ("ledger.sqlite", "reviews.sqlite", "audit")
 
@@ -65,6 +65,11 @@ class OutFolder:
     def heatmaps_csv(self) -> Path:
         """A row per heatmap; not there where nothing was explained."""
         return self.root / "heatmaps.csv"
+
+    @property
+    def heatmaps_png(self) -> Path:
+        """The verdicts as a figure, without a pixel of a patient."""
+        return self.root / "heatmaps.png"
 
     @property
     def rejects_csv(self) -> Path:

@@ -5,7 +5,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from statistics import median
 
+from diascope.io.outfolder import write_atomic
 from diascope.run.batch import BatchOrder, Books, Listener
+from diascope.run.heatmap_figure import heatmap_figure
 from diascope.run.record import CaseRow, RunRecord, write_record
 from diascope.run.report import write_report
 from diascope.run.summary import RunSummary, summarise
@@ -40,8 +42,11 @@ class ReportWriter:
 
     def _write_report(self, books: Books) -> RunSummary:
         citations = {bundle.name: bundle.block.citations for bundle in self._order.plan.bundles}
-        summary = summarise(self._order.out, books.stage_seconds, citations)
-        write_report(self._order.out, summary)
+        out = self._order.out
+        summary = summarise(out, books.stage_seconds, citations)
+        write_report(out, summary)
+        if summary.heatmaps:
+            write_atomic(out.heatmaps_png, heatmap_figure(summary.heatmaps))
         return summary
 
 
@@ -76,6 +81,10 @@ class TrackedRun(ReportWriter):
         self._tracker.log_table(out.cases_csv.name, "cases")
         for table in (out.cases_csv, out.measurements_csv, out.rejects_csv, out.run_json):
             self._tracker.log_file(table.name)
+        if summary.heatmaps:
+            self._tracker.log_table(out.heatmaps_csv.name, "heatmaps")
+            for file in (out.heatmaps_csv, out.heatmaps_png):
+                self._tracker.log_file(file.name)
         self._tracker.log_file(out.report_html.name, pictures="inside")
         for case_id in summary.previews:
             self._tracker.log_file(f"cases/{case_id}/preview.png", folder=f"previews/{case_id}", pictures="is_one")
@@ -147,6 +156,13 @@ def _numbers(summary: RunSummary, books: Books) -> dict[str, float]:
     for label in summary.labels:
         if label.median is not None:
             numbers[f"{label.bundle}.{label.subject}.{label.quantity}.median"] = label.median
+    for one in summary.heatmaps:
+        name = f"{one.bundle}.{one.target}.heatmap.{one.method}"
+        numbers |= {f"{name}.maps": one.maps, f"{name}.without_evidence": one.without_evidence}
+        numbers |= {f"{name}.{trust}": count for trust, count in one.trusts.items()}
+        numbers |= {f"{name}.{check}": mean for check, mean in one.means.items()}
+        if one.supported is not None:
+            numbers[f"{name}.supported_rate"] = one.supported
     confidences = [row.confidence for row in summary.rows if row.confidence is not None]
     if confidences:
         numbers["confidence.median"] = median(confidences)
