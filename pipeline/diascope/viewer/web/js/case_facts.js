@@ -78,6 +78,14 @@ export function imageText(image) {
   return [image.modality || facts.modality, spoken((facts.body_part || "").toLowerCase()), person, shape, spacing].filter(Boolean).join("  ·  ");
 }
 
+/** An image among those of its case: how it was taken, and which networks were given it. */
+export function imageChoiceText(image, at) {
+  const facts = image.facts || {};
+  const taken = [image.modality || facts.modality, facts.plane, facts.view, facts.sequence, facts.contrast ? "contrast" : ""].filter(Boolean).join(" ");
+  const bundles = (image.chosen_for || []).map(spoken).join(", ");
+  return `${at + 1}  ${taken}  ·  ${bundles || "no network"}`;
+}
+
 /** How much a score may be believed. */
 export function confidenceText(kind) {
   return { calibrated: "calibrated", raw: "raw, promises nothing", none: "" }[kind] ?? "";

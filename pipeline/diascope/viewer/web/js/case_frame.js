@@ -1,6 +1,6 @@
 /** The frame of a case page: bar above, picture, panels, status line below. Made once, filled per case. */
 
-import { VERDICTS, imageText, spoken } from "./case_facts.js";
+import { VERDICTS, imageChoiceText, imageText, spoken } from "./case_facts.js";
 import { button, dropDown, el, fill, keyCap } from "./dom.js";
 
 /** @param {any} view the case view */
@@ -55,7 +55,7 @@ function toolsOf(view) {
   const pressed = (text, key, isOn, action) => el("button", { type: "button", class: "tool", "aria-pressed": String(Boolean(isOn)), on: { click: action } }, text, keyCap(key));
   const presets = picture.grey?.presets || [];
   return [
-    images.length > 1 ? dropDown(images.map((one) => [one.image_id, imageText(one)]), view.imageId, (id) => view.showImage(id), { class: "image-choice", "aria-label": "image" }) : null,
+    images.length > 1 ? dropDown(images.map((one, at) => [one.image_id, imageChoiceText(one, at)]), view.imageId, (id) => view.showImage(id), { class: "image-choice", "aria-label": "image" }) : null,
     el("span", { class: "group" }, dropDown([["0", "Auto window"], ...presets.map((one, at) => [String(at + 1), `${at + 1}  ${one.name}`]), ["m", "manual"]],
       windowKey(picture), (key) => key !== "m" && picture.chooseWindow(Number(key)), { "aria-label": "window", title: "window (0 to 5); drag with the right button" })),
     el("span", { class: "group" },

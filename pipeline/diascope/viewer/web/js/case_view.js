@@ -200,7 +200,7 @@ export class CaseView {
   setOpacity(kind, value) {
     this.overlays.opacity[kind] = value;
     this.picture.refresh();
-    if (kind === "heat") this.#loadMaps();
+    if (kind === "heat" || this.picture.view.has3d) this.#loadMaps();
   }
 
   setHeat(change) {

@@ -124,8 +124,9 @@ class App {
 
   /** The case before or after, in the order and under the filters of the worklist. */
   async neighbour(caseData, direction) {
-    const path = direction === "next" || this.api.isReadOnly ? "next" : "previous";
-    const found = await this.api.get(path, { ...this.listQuery, after: caseData.case_id, out: this.listQuery.out || caseData.out, direction });
+    // Onwards: what is still open, also what was skipped. Back: the way one came.
+    const open = direction === "next" && this.listQuery.list === "open" ? "1" : "";
+    const found = await this.api.get("next", { ...this.listQuery, after: caseData.case_id, out: this.listQuery.out || caseData.out, direction, open });
     if (!found.done && found.index) this.positions.set(`${found.out}/${found.case_id}`, { index: found.index, of: found.of });
     return found;
   }

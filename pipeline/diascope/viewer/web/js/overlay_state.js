@@ -124,8 +124,9 @@ export class OverlayState {
     const wanted = [];
     if (has3d && this.show.seg) {
       for (const map of this.segmentations(caseData, imageId).filter((one) => one.url)) {
-        const colours = lutOf(map.labels, (label) => this.#alpha(map, label));
-        wanted.push({ key: `3d:${map.url}`, nifti: await volumes.get(map.url), colours, opacity: 1 });
+        // NiiVue takes one opacity for the whole map: a label is there or not.
+        const colours = lutOf(map.labels, (label) => (this.hidden.has(labelKey(map, label)) ? 0 : 1));
+        wanted.push({ key: `3d:${map.url}`, nifti: await volumes.get(map.url), colours, opacity: this.opacity.seg });
       }
     }
     if (this.show.uncertainty) {

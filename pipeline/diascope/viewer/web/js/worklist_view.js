@@ -5,7 +5,7 @@ import { VERDICTS, spoken } from "./case_facts.js";
 import { button, dropDown, el, fill } from "./dom.js";
 
 const LISTS = [
-  ["open", "Open"], ["reviewed", "Reviewed"], ["all", "All"], ["failed", "Failed"], ["refused", "Refused files"],
+  ["open", "Open"], ["urgent", "Urgent"], ["mine", "Mine"], ["reviewed", "Reviewed"], ["all", "All"], ["failed", "Failed"], ["refused", "Refused files"],
   ["quarantined", "Quarantined"], ["nothing_to_do", "Nothing to do"],
 ];
 const FILE_LISTS = ["refused", "quarantined"];
@@ -78,7 +78,7 @@ export class WorklistView {
   /** Go on with the first case that has no verdict of mine. */
   async continueHere() {
     try {
-      const found = await this.app.api.get("next", { ...this.#filters(), list: "open" });
+      const found = await this.app.api.get("next", { ...this.#filters(), list: "open", open: "1" });
       if (found.done) this.app.say("Nothing is left to review in this list.", "good");
       else this.app.openCase(found.out, found.case_id);
     } catch (error) {
@@ -116,7 +116,7 @@ export class WorklistView {
     const { session } = this.app;
     const out = session.outs?.find((one) => one.id === this.query.out) || (session.outs?.length === 1 ? session.outs[0] : null);
     return el("div", { class: "list-title" },
-      el("h1", {}, "diascope"), el("span", { class: "what" }, out ? out.title : "all folders"),
+      el("h1", {}, "diascope"), (session.outs || []).length > 1 ? null : el("span", { class: "what" }, out?.title),
       (session.outs || []).length > 1 ? dropDown([["", "All folders"], ...session.outs.map((one) => [one.id, one.title])], this.query.out || "", (id) => this.#set({ out: id }), { "aria-label": "folder" }) : null,
       out?.mlflow_url ? el("a", { class: "quiet", href: out.mlflow_url, target: "_blank", rel: "noreferrer noopener" }, "MLflow run") : null,
       el("span", { class: "spacer" }),
