@@ -183,9 +183,11 @@ def test_a_config_is_found_by_its_bare_name_or_its_path(tmp_path: Path) -> None:
 
 
 def test_a_bare_name_that_is_not_there_is_answered_with_those_that_are(tmp_path: Path) -> None:
-    for name in ("brain_mri", "chest_xray"):
+    for name in ("brain_mri", "chest_xray", "train_knee"):
         (tmp_path / f"{name}.yaml").write_text("")
 
+    with pytest.raises(ConfigError, match="no config named train_kne") as training:
+        find_config("train_kne", tmp_path)
     with pytest.raises(ConfigError) as near:
         find_config("brian_mri", tmp_path)
     with pytest.raises(ConfigError) as far:
@@ -195,6 +197,7 @@ def test_a_bare_name_that_is_not_there_is_answered_with_those_that_are(tmp_path:
 
     assert near.value.hint == "did you mean brain_mri?"
     assert far.value.hint == "there are: brain_mri, chest_xray"
+    assert training.value.hint == "did you mean train_knee?"
 
 
 def test_the_hash_depends_on_what_is_said_and_not_on_how(tmp_path: Path) -> None:

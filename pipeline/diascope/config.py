@@ -27,6 +27,8 @@ class Settings(BaseModel):
 
 S = TypeVar("S", bound=Settings)
 
+_TRAINING = "train"
+
 # Between the scheme and the host of an address; a password may itself hold an @.
 _CREDENTIALS = re.compile(r"(?<=://)[^/\s'\"]*@")
 
@@ -99,7 +101,9 @@ def find_config(name: str, folder: Path | None = None) -> Path:
     found = folder / f"{name}.yaml"
     if found.is_file():
         return found
-    names = sorted(path.stem for path in folder.glob("*.yaml"))
+    # Trainings are shown to somebody who seems to mean one.
+    is_training = name.startswith(_TRAINING)
+    names = sorted(path.stem for path in folder.glob("*.yaml") if path.stem.startswith(_TRAINING) == is_training)
     raise ConfigError(
         f"there is no config named {name}", hint=_did_you_mean(name, names) or f"there are: {', '.join(names)}"
     )

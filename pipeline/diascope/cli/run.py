@@ -94,6 +94,7 @@ def run_request(request: "RunRequest", out_root: Path, *, as_json: bool = False)
         typer.echo(total_line(rows, books.resumed))
         for line in (*failure_lines(rows), *kept_lines(books.kept), *reject_lines(order.plan)):
             typer.echo(line)
+        typer.echo(f"review: diascope view {out_root}")
         typer.echo(f"report: {out_root / out.report_html.name}")
     return any(row.status == "failed" for row in rows) or any(
         file.fate in {"refused", "failed"} for file in order.plan.catalogue.files

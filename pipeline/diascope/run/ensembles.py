@@ -6,7 +6,6 @@ from pathlib import Path
 
 from diascope.bundles.find import BundleInfo, find_bundle
 from diascope.errors import ConfigError
-from diascope.evaluation.calibration_file import read_calibration
 from diascope.run.settings import BundleUse, RunConfig
 from diascope.tasks.uncertainty_settings import check_answers
 
@@ -24,14 +23,22 @@ def find_network(use: BundleUse, config: RunConfig) -> BundleInfo:
     members = tuple(find_bundle(name, config.models.dir) for name in use.ensemble)
     for member in members:
         _check_member(bundle, member)
-    if use.calibration is not None and read_calibration(use.calibration) is None:
-        raise ConfigError(
-            f"{bundle.name}: there is no calibration {use.calibration.name}",
-            hint="diascope evaluate OUT --truth MANIFEST --set calibrate=true writes one into OUT/evaluation",
-        )
+    if use.calibration is not None:
+        _check_calibration(bundle.name, use.calibration)
     found = replace(bundle, members=members, calibration=use.calibration)
     check_answers(found, config.uncertainty)
     return found
+
+
+def _check_calibration(bundle: str, file: Path) -> None:
+    # With it comes scipy, which takes seconds: a call without a calibration need not wait for it.
+    from diascope.evaluation.calibration_file import read_calibration  # noqa: PLC0415
+
+    if read_calibration(file) is None:
+        raise ConfigError(
+            f"{bundle}: there is no calibration {file.name}",
+            hint="diascope evaluate OUT --truth MANIFEST --set calibrate=true writes one into OUT/evaluation",
+        )
 
 
 def _check_member(bundle: BundleInfo, member: BundleInfo) -> None:
