@@ -65,7 +65,7 @@ def test_a_case_that_is_done_again_is_read_again(phantoms: Phantoms) -> None:
     head = phantoms.reports["head"].case_id
     before = rows(index)[head]["digest"]
     file = phantoms.case_folder("head") / "case.json"
-    text = file.read_text().replace('"MR"', '"CT"')
+    text = file.read_text().replace('"MR"', '"CT"').replace('"confidence": 0.97', '"confidence": 0.12')
     file.unlink()
     file.write_text(text)
 
@@ -74,6 +74,9 @@ def test_a_case_that_is_done_again_is_read_again(phantoms: Phantoms) -> None:
 
     assert rows(index)[head]["digest"] != before
     assert rows(index)[head]["modality"] == "CT"
+    # cases.csv still tells of the earlier result: a run writes it at its end.
+    assert rows(index)[head]["confidence"] == 0.12
+    assert rows(index)[head]["seconds"] == 1.25
 
 
 def test_a_damaged_table_hides_nothing_that_has_a_report(phantoms: Phantoms, tmp_path: Path) -> None:

@@ -100,3 +100,28 @@ def test_a_locked_session_wants_the_password_again_and_a_signed_out_one_is_over(
     ada.post("/api/logout")
     ada.cookies = kept
     assert ada.get("/api/worklist").code == "no_session"
+
+
+def test_a_cookie_of_a_time_without_users_opens_nothing_when_there_are_some(serve: Serve, tmp_path: Path) -> None:
+    before = serve()
+    old = before.browser()
+    with_users(tmp_path)
+    after = serve(before.phantoms)
+
+    name = f"diascope_{after.url.split(':')[2].split('/')[0]}"
+    carried = Browser(after.url, {name: next(iter(old.cookies.values()))})
+
+    assert old.get("/api/worklist").status == 200
+    assert carried.get("/api/worklist").code == "no_session"
+
+
+def test_who_has_become_a_reader_or_left_is_no_reviewer_any_more(serve: Serve, tmp_path: Path) -> None:
+    users = with_users(tmp_path)
+    first = serve()
+    ada = signed_in(first.url, "Ada")
+    users.add("Ada", "reader", PASSWORD)
+    second = serve(first.phantoms)
+
+    name = f"diascope_{second.url.split(':')[2].split('/')[0]}"
+
+    assert Browser(second.url, {name: next(iter(ada.cookies.values()))}).get("/api/worklist").code == "no_session"

@@ -115,7 +115,7 @@ def make_app(desk: Desk) -> ASGIApp:
         yield
         desk.closing.set()
 
-    return Guard(Starlette(routes=routes, lifespan=lifespan), desk.sessions, desk.settings)
+    return Guard(Starlette(routes=routes, lifespan=lifespan), desk.sessions, desk.settings, desk.users)
 
 
 def _fill(desk: Desk) -> None:

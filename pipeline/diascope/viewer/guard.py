@@ -13,6 +13,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from diascope.viewer.answers import Problem
 from diascope.viewer.sessions import Session, Sessions
 from diascope.viewer.settings import LOOPBACK, ViewSettings
+from diascope.viewer.users import Users
 
 access = logging.getLogger("diascope.viewer.access")
 
@@ -57,11 +58,13 @@ class Guard:
         app: What lies behind it.
         sessions: Who is signed in.
         settings: Hosts and proxies.
+        users: Who may sign in; none where a token opens the session.
     """
 
     app: ASGIApp
     sessions: Sessions
     settings: ViewSettings
+    users: Users
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Let a request pass, or answer it with what is wrong."""
@@ -103,6 +106,8 @@ class Guard:
         self._drop_prefix(scope, headers)
         path = scope["path"]
         session = self.sessions.read(_cookie(headers, cookie_name(scope)))
+        if session is not None and not self._is_still_good(session):
+            session = None
         scope.setdefault("state", {})["session"] = session
         if not path.startswith("/api/") or path in _OPEN:
             return
@@ -119,6 +124,12 @@ class Guard:
         is_awake = not self.sessions.is_locked(session) if is_poll else self.sessions.touch(session)
         if not is_awake and path not in _WHILE_LOCKED:
             raise Problem("locked", "the session is locked", "unlock it to go on")
+
+    def _is_still_good(self, session: Session) -> bool:
+        # A cookie of a time without users, or of one who has left or changed role since, opens nothing.
+        if not self.users:
+            return session.login == "token"
+        return session.login == "password" and self.users.role_of(session.reviewer) == session.role
 
     def _check_host(self, headers: Headers) -> None:
         # A page of another site that had its name resolve to this machine (DNS rebinding) says that name here.

@@ -51,8 +51,9 @@ Row = tuple[object, ...]
 # How many reports are read before the next request may come in between.
 _BATCH = 200
 
-# How often a folder is looked at for what a run has written since.
+# How often a folder is looked at for what a run has written since, and how many times longer than it takes.
 REFRESH_SECONDS = 2.0
+REST = 20.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +69,7 @@ class CaseFacts:
         patient_key: Keyed id of the patient.
         days: Since the patient's first study.
         digest: SHA-256 of case.json.
+        row: Values of `_COLUMNS`, as the report has them; seconds are not in it.
     """
 
     modality: str
@@ -78,6 +80,7 @@ class CaseFacts:
     patient_key: str
     days: int | None
     digest: str
+    row: Row
 
 
 class CaseIndex:
@@ -92,7 +95,7 @@ class CaseIndex:
         self._db.row_factory = sqlite3.Row
         self._db.executescript(_SCHEMA)
         self._stamps: dict[str, tuple[int, ...]] = {}
-        self._looked = 0.0
+        self._look_again = 0.0
         self.version = 0
         self.refresh(force=True)
 
@@ -116,9 +119,9 @@ class CaseIndex:
     def refresh(self, *, force: bool = False) -> None:
         """Look for what a run has written since; at most every two seconds."""
         with self._guard:
-            if not force and time.monotonic() - self._looked < REFRESH_SECONDS:
+            began = time.monotonic()
+            if not force and began < self._look_again:
                 return
-            self._looked = time.monotonic()
             changed = False
             for out in self.outs.values():
                 stamp = _stamp(out)
@@ -129,6 +132,9 @@ class CaseIndex:
             if changed:
                 self._arrange()
                 self.version += 1
+            # A folder of 100,000 cases takes a second: nobody shall wait for every other one.
+            took = time.monotonic() - began
+            self._look_again = began + max(REFRESH_SECONDS, REST * took)
 
     def fill(self, seconds: float = float("inf")) -> int:
         """Read reports that were not read yet, those with verdicts first; say how many are left."""
@@ -145,8 +151,9 @@ class CaseIndex:
                 (read_facts(self.outs[row["out_id"]].folder.case(row["case_id"]) / "case.json"), *row) for row in rows
             ]
             with self._guard:
-                for found, out_id, case_id in facts:
-                    self._note(out_id, case_id, found)
+                moved = [self._note(out_id, case_id, found) for found, out_id, case_id in facts]
+                if any(moved):
+                    self._arrange()
                 self.version += 1
         return int(self.query("SELECT count(*) FROM cases WHERE is_read = 0")[0][0])
 
@@ -154,15 +161,21 @@ class CaseIndex:
         """Read the report of one case now: it may have been done again a moment ago."""
         found = read_facts(self.outs[out_id].folder.case(case_id) / "case.json")
         with self._guard:
-            self._note(out_id, case_id, found)
+            if self._note(out_id, case_id, found):
+                self._arrange()
 
-    def _note(self, out_id: str, case_id: str, found: CaseFacts | None) -> None:
+    def _note(self, out_id: str, case_id: str, found: CaseFacts | None) -> bool:
+        """Take a report in; say whether it moves the case in the queue: it was done again since cases.csv."""
+        here = (out_id, case_id)
         if found is None:  # half-written, or gone: it stays in the list with what cases.csv says
-            self._db.execute("UPDATE cases SET is_read = 1 WHERE out_id = ? AND case_id = ?", (out_id, case_id))
-            return
+            self._db.execute("UPDATE cases SET is_read = 1 WHERE out_id = ? AND case_id = ?", here)
+            return False
+        standing = "SELECT status, round(confidence, 3), review_first FROM cases WHERE out_id = ? AND case_id = ?"
+        before = self._db.execute(standing, here).fetchone()
+        told = ", ".join(f"{name} = ?" for name in _COLUMNS if name != "seconds")
         self._db.execute(
-            "UPDATE cases SET is_read = 1, modality = ?, sex = ?, age_years = ?, labels = ?, reasons = ?,"
-            " patient_key = ?, days = ?, digest = ? WHERE out_id = ? AND case_id = ?",
+            "UPDATE cases SET is_read = 1, modality = ?, sex = ?, age_years = ?, labels = ?, reasons = ?,"  # noqa: S608
+            f" patient_key = ?, days = ?, digest = ?, {told} WHERE out_id = ? AND case_id = ?",
             (
                 found.modality,
                 found.sex,
@@ -172,10 +185,13 @@ class CaseIndex:
                 found.patient_key,
                 found.days,
                 found.digest,
-                out_id,
-                case_id,
+                *found.row[:1],
+                *found.row[2:],
+                *here,
             ),
         )
+        after = self._db.execute(standing, here).fetchone()
+        return before is not None and tuple(before) != tuple(after)
 
     def _take_in(self, out: ServedOut) -> None:
         listed = _read_csv(out.folder.cases_csv)
@@ -234,7 +250,8 @@ def read_facts(file: Path) -> CaseFacts | None:
         data = file.read_bytes()
         report = json.loads(data)
         images = [image["facts"] for image in report["images"]]
-    except (OSError, ValueError, KeyError, TypeError):
+        row = _row_of(report)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None
 
     def first(name: str) -> Any:
@@ -252,6 +269,7 @@ def read_facts(file: Path) -> CaseFacts | None:
         patient_key=first("patient_key") or "",
         days=first("days_since_first"),
         digest=hashlib.sha256(data).hexdigest(),
+        row=row,
     )
 
 
@@ -295,21 +313,26 @@ def _row_of_table(row: Mapping[str, str]) -> Row:
 
 def _row_of_report(file: Path) -> Row:
     try:
-        report = json.loads(file.read_bytes())
-        failure = report.get("failure") or {}
-        findings = report.get("findings")
-        return (
-            str(report["status"]),
-            None,
-            report.get("confidence"),
-            report.get("confidence_kind") or "none",
-            int(bool(report.get("review_first"))),
-            failure.get("code", ""),
-            failure.get("reason", ""),
-            None if findings is None else len(findings),
-        )
+        return _row_of(json.loads(file.read_bytes()))
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return ("failed", None, None, "none", 0, "bad_report", "case.json is missing or was cut short", None)
+
+
+def _row_of(report: Mapping[str, Any]) -> Row:
+    failure = report.get("failure") or {}
+    findings = report.get("findings")
+    confidence = report.get("confidence")
+    why_not = [reason for image in report["images"] for reason in image.get("not_chosen") or ()]
+    return (
+        str(report["status"]),
+        None,
+        None if confidence is None else round(confidence, 4),
+        report.get("confidence_kind") or "none",
+        int(bool(report.get("review_first"))),
+        failure.get("code", ""),
+        failure.get("reason", "") or ("; ".join(why_not) if report["status"] == "nothing_to_do" else ""),
+        None if findings is None else len(findings),
+    )
 
 
 def _number(text: str | None) -> float | None:

@@ -84,7 +84,7 @@ def displays(space: Space) -> tuple[Display, ...]:
 
 
 def draw_slice(
-    volume: tuple[NDArray[Any], Space],
+    image: tuple[NDArray[Any], Space],
     shown: GreyRange,
     at: tuple[Display, int],
     labels: Sequence[LabelLayer] = (),
@@ -93,7 +93,7 @@ def draw_slice(
     """Draw a slice; boxes, letters and crosshair are the page's.
 
     Args:
-        volume: (i, j, k) numbers, and where they lie.
+        image: (i, j, k) numbers, and where they lie.
         shown: What is black and what is white.
         at: Which plane, and which slice of it.
         labels: Label maps on the same voxels.
@@ -102,7 +102,7 @@ def draw_slice(
     Returns:
         (rows, columns, 3) uint8, RGB.
     """
-    data, space = volume
+    data, space = image
     display, index = at
     size = (display.width_px, display.height_px)
     grey = np.ascontiguousarray(to_grey(display.plane.cut(data, index), shown))

@@ -84,6 +84,10 @@ class Users:
         """List who may judge."""
         return tuple(user.name for user in self._users.values() if user.role == "reviewer")
 
+    def role_of(self, name: str) -> Role | None:
+        """Tell the role of a user; None where there is no such user."""
+        return self._users[name].role if name in self._users else None
+
     def add(self, name: str, role: Role, password: str) -> None:
         """Add an account, or give an old one another password or role.
 

@@ -1,4 +1,4 @@
-"""Rows are added, the newest counts; the same in SQLite here and in PostgreSQL in test_postgres."""
+"""Rows are added, the newest counts; the same in SQLite here and in PostgreSQL in test_reviews_postgres."""
 
 from pathlib import Path
 from typing import Any
