@@ -11,7 +11,7 @@ import typer
 from typer.testing import CliRunner, Result
 
 from diascope.cli.manifest import manifest
-from diascope.errors import ConfigError
+from diascope.errors import ConfigError, InputError
 
 app = typer.Typer(pretty_exceptions_enable=False)
 app.command()(manifest)
@@ -114,3 +114,24 @@ def test_an_image_that_cannot_be_read_is_told(data: Path, tmp_path: Path) -> Non
     assert result.exit_code == 1
     assert "1 files are images that cannot be read" in result.stderr
     assert len(rows(tmp_path / "m.csv")) == 40
+
+
+def test_a_manifest_that_was_just_made_is_found_true_beside_a_broken_image(data: Path, tmp_path: Path) -> None:
+    (data / "broken.nii").write_bytes(b"nothing")
+    out, key = tmp_path / "m.csv", ["--set", f"key_file={tmp_path / 'key'}"]
+    run(data, "-o", out, *key)
+
+    result = run(data, "-o", out, "--check", *key)
+
+    assert (result.exit_code, result.stdout) == (0, "everything is as the manifest says\n")
+
+
+def test_a_folder_without_an_image_makes_no_manifest(tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "broken.nii").write_bytes(b"nothing")
+
+    result = run(tmp_path / "in", "-o", tmp_path / "m.csv", "--set", f"key_file={tmp_path / 'key'}")
+
+    assert isinstance(result.exception, InputError)
+    assert result.exception.code == "no_image"
+    assert not (tmp_path / "m.csv").exists()

@@ -49,11 +49,13 @@ def pseudonymise(
     key_file: KeyOption = None,
 ) -> None:
     """Put patient keys in the place of record numbers. Needs the key; the use is recorded."""
+    from diascope.cli.inputs import check_inputs
     from diascope.io.outfolder import file_digest, write_atomic
     from diascope.io.private import record_use
     from diascope.io.pseudonyms import pseudonymised
     from diascope.io.tables import read_table, write_rows
 
+    check_inputs([table])
     folder, identities = _identities(out, key_file)
     made = pseudonymised(read_table(table), id_column, identities, keep or ())
     record_use(

@@ -1,6 +1,7 @@
 """`diascope manifest`: files, digests, groups and a split by patient; `--check` tells what is no longer so."""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -41,6 +42,7 @@ def manifest(  # noqa: PLR0913, PLR0917 - the options of the command line
         typer.echo(json.dumps(_plain(found)) if as_json else difference_text(found))
         raise typer.Exit(GATE_FAILED if found else 0)
     rows, refused = _made(inputs, base, settings)
+    _check_some(rows, refused)
     write_atomic(out, manifest_text(rows))
     summary = _summary(rows)
     typer.echo(json.dumps(summary) if as_json else summary_text(summary))
@@ -83,6 +85,19 @@ def _made(inputs: list[Path], base: Path, settings: "ManifestSettings") -> "tupl
     return with_split(with_digests(rows, base), settings.split), refused
 
 
+def _check_some(rows: "Sequence[ManifestRow]", refused: int) -> None:
+    from diascope.errors import InputError
+
+    if not rows:
+        raise InputError(
+            "none of the files is an image that can be read, so there is no manifest to write"
+            if refused
+            else "none of the files is an image, so there is no manifest to write",
+            hint="`diascope ingest` names each file with the reason",
+            code="no_image",
+        )
+
+
 def _scan(inputs: list[Path], settings: "ManifestSettings") -> "Catalogue":
     from diascope.cli.redaction import register_identifiers
     from diascope.io.catalogue import catalogue
@@ -95,7 +110,8 @@ def _scan(inputs: list[Path], settings: "ManifestSettings") -> "Catalogue":
 
 
 def _image_files(found: "Catalogue") -> list[Path]:
-    return [Path(file.path) for file in found.files if file.fate not in {"not_an_image", "skipped"}]
+    # What a manifest would name now: images that cannot be read are in none.
+    return [Path(file.path) for file in found.files if file.fate in {"used", "not_selected"}]
 
 
 def _data_root(inputs: list[Path], root: Path | None) -> Path:
