@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from diascope.errors import ConfigError
-from diascope.train.losses import LOSSES, Penalised, build_loss
+from diascope.train.losses import LOSSES, Penalised, at_step, build_loss
 from diascope.train.recipe import LossSettings, RegularisationSettings
 from diascope.train.sources import class_weights
 
@@ -171,3 +171,34 @@ def test_weighted_by_frequency_both_classes_pull_alike_on_a_network_that_knows_n
 
     assert pulls["none"] > 0.4  # everything pulls towards background
     assert pulls["inverse_frequency"] == pytest.approx(0, abs=1e-5)
+
+
+def test_class_weights_sink_to_one_between_the_steps_that_are_named() -> None:
+    loss = build_loss(LossSettings(ce_weight=1.0, dice_weight=0.0, weights_fade=(100, 300)), [0.25, 4.0])
+    plain = value("cross_entropy")
+    weighted = value("cross_entropy", [0.25, 4.0])
+    half = value("cross_entropy", [0.5, 2.0])
+
+    seen = {}
+    for step in (1, 100, 200, 300, 5000):
+        at_step(nn.Sequential(loss), step)
+        seen[step] = float(loss(logits(CHANCE), LABEL))
+
+    assert seen[1] == seen[100] == pytest.approx(weighted)
+    assert seen[200] == pytest.approx(half)
+    assert seen[300] == seen[5000] == pytest.approx(plain)
+    assert abs(weighted - plain) > 0.005  # pytest.approx above is a thousand times stricter
+
+
+def test_weights_that_do_not_fade_stay() -> None:
+    loss = build_loss(LossSettings(name="cross_entropy"), [0.25, 4.0])
+    before = float(loss(logits(CHANCE), LABEL))
+
+    at_step(loss, 10_000)
+
+    assert float(loss(logits(CHANCE), LABEL)) == before
+
+
+def test_a_fading_that_ends_before_it_begins_is_refused() -> None:
+    with pytest.raises(ValueError, match="ends at step 100 before it begins at step 300"):
+        LossSettings(weights_fade=(300, 100))

@@ -14,6 +14,7 @@ from torch import nn
 
 from diascope.errors import InputError
 from diascope.train.learner import Training
+from diascope.train.losses import at_step
 from diascope.train.pictures import CURVES, OVERLAYS, PICTURES, OverlayTaker, draw_curves, draw_overlays
 from diascope.train.progress import EpochLog, ProgressBar, read_log
 from diascope.train.recipe import RegularisationSettings
@@ -51,6 +52,10 @@ def attach_steps(trainer: SupervisedTrainer, training: Training) -> None:
         if training.frozen and start and start.unfreeze_at_epoch and engine.state.epoch >= start.unfreeze_at_epoch:
             training.frozen.let_go()
             learning[:] = training.network.parameters()
+
+    @trainer.on(Events.ITERATION_STARTED)  # type: ignore[untyped-decorator]  # ignite is not typed
+    def _weigh(engine: SupervisedTrainer) -> None:
+        at_step(training.loss, engine.state.iteration)
 
     @trainer.on(IterationEvents.LOSS_COMPLETED)  # type: ignore[untyped-decorator]  # ignite is not typed
     def _refuse_nan(engine: SupervisedTrainer) -> None:

@@ -60,6 +60,8 @@ class CrossEntropy(nn.Module):
         """
         super().__init__()
         self.inner = nn.CrossEntropyLoss(_as_tensor(class_weights), **settings.args)
+        self.fade = settings.weights_fade if class_weights is not None else None
+        self.register_buffer("full_weights", _as_tensor(class_weights), persistent=False)
 
     def forward(self, logits: Tensor, label: Tensor) -> Tensor:
         """Compare a prediction with the truth.
@@ -70,6 +72,13 @@ class CrossEntropy(nn.Module):
         """
         found: Tensor = self.inner(logits, label[:, 0].long())
         return found
+
+    def at_step(self, step: int) -> None:
+        """Weigh the classes as the settings want it at this step of the training."""
+        if self.fade is not None:
+            first, last = self.fade
+            part = min(max((step - first) / (last - first), 0.0), 1.0)
+            self.inner.weight = self.full_weights ** (1 - part)
 
 
 class Penalised(nn.Module):
@@ -153,6 +162,13 @@ def build_loss(settings: LossSettings, class_weights: ClassWeights) -> nn.Module
         return build(settings, class_weights)
     except TypeError as error:
         raise ConfigError(f"loss {settings.name}: {error}") from None
+
+
+def at_step(loss: nn.Module, step: int) -> None:
+    """Tell a loss, and the losses inside it, at which step the training is."""
+    for part in loss.modules():
+        if isinstance(part, CrossEntropy):
+            part.at_step(step)
 
 
 def _as_tensor(weights: ClassWeights) -> Tensor | None:

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
+from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, field_validator
 
 from diascope.config import Settings
 
@@ -28,6 +28,19 @@ class LossSettings(Settings):
 
     class_weights: Literal["none", "inverse_frequency", "inverse_sqrt_frequency"] = "none"
     """How rare labels are weighted in cross-entropy and focal loss; overlap losses balance by themselves."""
+
+    weights_fade: tuple[NonNegativeInt, PositiveInt] | None = None
+    """Steps between which the weights of dice_ce and cross_entropy sink to 1; None keeps them.
+
+    They bring small structures out early, and draw them too large later.
+    """
+
+    @field_validator("weights_fade")
+    @classmethod
+    def _in_order(cls, steps: tuple[int, int] | None) -> tuple[int, int] | None:
+        if steps is not None and steps[0] >= steps[1]:
+            raise ValueError(f"the fading ends at step {steps[1]} before it begins at step {steps[0]}")
+        return steps
 
 
 class OptimiserSettings(Settings):
