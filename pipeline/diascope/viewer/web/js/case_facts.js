@@ -86,6 +86,11 @@ export function imageChoiceText(image, at) {
   return `${at + 1}  ${taken}  ·  ${bundles || "no network"}`;
 }
 
+/** A score: a percentage only where it was calibrated, else the network's own number. */
+export function scoreText(score, kind) {
+  return kind === "calibrated" ? `${Math.round(100 * score)} %` : score.toFixed(2);
+}
+
 /** How much a score may be believed. */
 export function confidenceText(kind) {
   return { calibrated: "calibrated", raw: "raw, promises nothing", none: "" }[kind] ?? "";

@@ -34,7 +34,7 @@ export class CaseView {
     this.picture.onChange = () => this.#moved();
     this.picture.onShown = () => this.#loadMaps();
     this.picture.sceneOf = () => this.#scene();
-    this.picture.sliceQuery = () => this.overlays.sliceQuery(this.caseData, this.imageId);
+    this.picture.sliceQuery = () => this.overlays.sliceQuery(this.caseData, this.imageId, this.picture.isHuge);
   }
 
   get session() {
@@ -179,12 +179,12 @@ export class CaseView {
 
   toggleLabel(key) {
     this.overlays.toggleLabel(key);
-    this.changed({ maps: this.picture.view.has3d });
+    this.changed({ maps: this.#isBurnt() });
   }
 
   setAllLabels(isShown) {
     this.overlays.setAllLabels(this.caseData, this.imageId, isShown);
-    this.changed({ maps: this.picture.view.has3d });
+    this.changed({ maps: this.#isBurnt() });
   }
 
   setLabelOpacity(key, value) {
@@ -200,7 +200,7 @@ export class CaseView {
   setOpacity(kind, value) {
     this.overlays.opacity[kind] = value;
     this.picture.refresh();
-    if (kind === "heat" || this.picture.view.has3d) this.#loadMaps();
+    if (kind === "heat" || this.#isBurnt()) this.#loadMaps();
   }
 
   setHeat(change) {
@@ -234,6 +234,11 @@ export class CaseView {
   statusText() {
     const bundles = (this.caseData.bundles || []).map((one) => `${spoken(one.name)} ${one.version}`).join(", ");
     return { image: this.image ? imageText(this.image) : "", bundles };
+  }
+
+  /** Whether label maps are drawn by another hand than the page's own canvas. */
+  #isBurnt() {
+    return this.picture.view.has3d || this.picture.isHuge;
   }
 
   #firstImage() {
@@ -271,7 +276,8 @@ export class CaseView {
       (nifti) => overlays.maps.set(url, nifti),
       (error) => this.app.say(`An overlay cannot be shown: ${error.message}`, "bad"),
     );
-    const missing = overlays.labelUrls(caseData, imageId).filter((url) => !overlays.maps.has(url));
+    const wantedMaps = this.picture.isHuge ? [] : overlays.labelUrls(caseData, imageId);
+    const missing = wantedMaps.filter((url) => !overlays.maps.has(url));
     await Promise.all(missing.map(read));
     if (!isStill()) return;
     this.picture.refresh();

@@ -148,11 +148,21 @@ export class OverlayState {
     return [Math.max(this.heat.threshold, 0.001) * most, most];
   }
 
-  /** The same for a server that cuts slices. */
-  sliceQuery(caseData, imageId) {
+  /**
+   * What a server that cuts slices is to burn into them.
+   * @param {boolean} withLabels the label maps too: they are too large to be read by the page
+   */
+  sliceQuery(caseData, imageId, withLabels) {
+    if (this.isHidden) return {};
     const heat = this.chosenHeat(caseData, imageId);
-    if (this.isHidden || !this.show.heat || !heat?.isDrawable) return {};
-    return { heat: heat.key, heat_min: this.heat.threshold.toFixed(3), alpha: this.opacity.heat.toFixed(2), colormap: this.heat.colormap };
+    const maps = this.segmentations(caseData, imageId);
+    const query = {};
+    if (this.show.heat && heat?.isDrawable) Object.assign(query, { heat: heat.key, heat_min: this.heat.threshold.toFixed(3) });
+    if (withLabels && this.show.seg && maps.length) {
+      const hidden = maps.flatMap((map) => map.labels.filter((label) => this.hidden.has(labelKey(map, label))).map((label) => `${map.bundle}:${label.value}`));
+      Object.assign(query, { seg: [...new Set(maps.map((map) => map.bundle))].join(","), hidden: hidden.join(","), outline: this.isOutline });
+    }
+    return Object.keys(query).length ? { ...query, alpha: this.opacity[query.seg ? "seg" : "heat"].toFixed(2) } : {};
   }
 
   #alpha(map, label) {

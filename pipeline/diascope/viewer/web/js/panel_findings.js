@@ -1,6 +1,6 @@
 /** The list of findings: what, how large, how sure, where in the source; click to jump; true, false or wrong extent. */
 
-import { FINDING_VERDICTS, confidenceText, sizeText, sourceText, spoken } from "./case_facts.js";
+import { FINDING_VERDICTS, confidenceText, scoreText, sizeText, sourceText, spoken } from "./case_facts.js";
 import { button, dropDown, el } from "./dom.js";
 
 const MARKS = { true: "✓", wrong_extent: "↔", false: "✗" };
@@ -25,8 +25,8 @@ function findingRow(view, finding, at) {
   const given = view.draft.findings.get(finding.finding_id) || {};
   const isSelected = finding.finding_id === view.selectedId;
   const source = sourceText(finding);
-  const score = el("span", { class: "score", title: `score ${finding.score.toFixed(3)}, ${confidenceText(finding.confidence_kind)}` },
-    el("span", { class: "bar" }, el("span", { style: { width: `${Math.round(100 * finding.score)}%` } })), finding.score.toFixed(2));
+  const score = el("span", { class: "score", title: `score ${finding.score.toFixed(3)}, ${confidenceText(finding.score_kind ?? finding.confidence_kind)}` },
+    el("span", { class: "bar" }, el("span", { style: { width: `${Math.round(100 * finding.score)}%` } })), scoreText(finding.score, finding.score_kind ?? finding.confidence_kind));
   return el("li", { class: `finding${isSelected ? " is-selected" : ""}${given.verdict ? ` is-${given.verdict}` : ""}`, data: { finding: finding.finding_id } },
     el("button", { type: "button", class: "finding-main", "aria-current": isSelected ? "true" : null, on: { click: () => view.select(finding.finding_id) } },
       el("span", { class: "number" }, at + 1),

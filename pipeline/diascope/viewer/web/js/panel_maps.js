@@ -1,6 +1,6 @@
 /** Heatmap with its trust verdict, uncertainty, truth, and what classifiers say. */
 
-import { TRUST, confidenceText, onImage, spoken } from "./case_facts.js";
+import { TRUST, confidenceText, onImage, scoreText, spoken } from "./case_facts.js";
 import { button, dropDown, el } from "./dom.js";
 import { COLORMAPS } from "./overlay_state.js";
 import { slider, toggle } from "./panel_labels.js";
@@ -66,7 +66,7 @@ function classRow(one) {
   const isOpen = one.conformal_set?.includes(one.target);
   return el("li", {}, el("span", { class: "name" }, spoken(one.target)),
     isOpen && one.conformal_set.length > 1 ? el("span", { class: "badge is-fair", title: `stays possible at the promised coverage: ${one.conformal_set.map(spoken).join(", ")}` }, "open") : null,
-    el("span", { class: "bar" }, el("span", { style: { width: `${Math.round(100 * one.score)}%` } })), el("span", { class: "score" }, one.score.toFixed(2)));
+    el("span", { class: "bar" }, el("span", { style: { width: `${Math.round(100 * one.score)}%` } })), el("span", { class: "score" }, scoreText(one.score, one.score_kind)));
 }
 
 /** The scores of all slices as a small chart; a click goes to the slice. */

@@ -75,7 +75,8 @@ export class Picture {
     if (this.view.isSingle) Object.assign(this.view, { focus: "axial", has3d: false });
     this.grey = this.windows.get(imageId) || new GreyWindow(image, image.display_window);
     this.windows.set(imageId, this.grey);
-    if (this.shape.reduce((product, count) => product * count, 1) > MOST_VOXELS) {
+    this.isHuge = this.shape.reduce((product, count) => product * count, 1) > MOST_VOXELS;
+    if (this.isHuge) {
       await this.useStage("slices");
       this.say("A very large volume: the server cuts the slices.");
     }
@@ -231,7 +232,9 @@ export class Picture {
 
   async #load(image) {
     const isStill = () => this.image === image;
-    if (this.stage.kind === "slices" && !this.api.isReadOnly) return this.#showSlices(image);
+    if (this.stage.kind === "slices" && !this.api.isReadOnly) {
+      return this.#showSlices(image).catch((error) => isStill() && this.fail({ reason: `The image cannot be shown: ${error.message}`, cure: error.cure }));
+    }
     if (image.preview_url && (image.bytes || 0) > PREVIEW_ABOVE) {
       try {
         const preview = await this.volumes.get(image.preview_url);
@@ -259,17 +262,21 @@ export class Picture {
     Object.assign(this, { nifti, isPreview });
     if (!isPreview) this.grey.suggest(percentileWindow(nifti));
     const limits = isPreview ? [0, 255] : this.grey.limits;
-    if (this.stage.kind === "slices") return this.#showSlices(image);
+    if (this.stage.kind === "slices") return void (await this.#showSlices(image));
     await this.stage.setImage(nifti, { affine: this.affine, limits, isInverted: image.is_inverted, isSame });
     this.#place();
     return undefined;
   }
 
-  #showSlices(image) {
-    if (!this.grey.limits) this.grey.suggest([0, 255]);
+  async #showSlices(image) {
+    if (!this.grey.limits) {
+      const { out, case_id: caseId } = this.caseData;
+      const { window } = await this.api.get(`case/${out}/${caseId}/slices/${image.image_id}`);
+      this.grey.suggest([window.low, window.high]);
+      if (this.image !== image) return;
+    }
     this.stage.limits = this.grey.limits;
     this.stage.setGeometry(this.affine, this.shape);
-    this.image = image;
     this.#place();
   }
 

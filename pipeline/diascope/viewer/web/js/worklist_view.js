@@ -1,7 +1,7 @@
 /** The worklist: what is to be looked at, what was not done, and where one stopped. */
 
 import { formatAddress } from "./address.js";
-import { VERDICTS, spoken } from "./case_facts.js";
+import { VERDICTS, scoreText, spoken } from "./case_facts.js";
 import { button, dropDown, el, fill } from "./dom.js";
 
 const LISTS = [
@@ -95,6 +95,15 @@ export class WorklistView {
     }
   }
 
+  async assign(row, reviewer) {
+    try {
+      await this.app.api.post(`case/${row.out}/${row.case_id}/assign`, { reviewer });
+      await this.open(this.query);
+    } catch (error) {
+      this.app.sayProblem(error);
+    }
+  }
+
   #filters() {
     const { page: _page, ...filters } = this.query;
     return filters;
@@ -144,7 +153,7 @@ export class WorklistView {
       clearTimeout(wait);
       wait = setTimeout(() => this.#set({ q: search.value }), 200);
     });
-    const labels = this.answer.labels || this.app.session.labels || [];
+    const labels = [...new Set([this.query.finding, ...this.rows.flatMap((row) => row.labels || [])].filter(Boolean))].sort();
     return el("div", { class: "filters" }, search,
       labels.length ? dropDown([["", "Any finding"], ...labels.map((name) => [name, spoken(name)])], this.query.finding || "", (finding) => this.#set({ finding }), { "aria-label": "finding" }) : null,
       dropDown(VERDICT_FILTERS, this.query.verdict || "", (verdict) => this.#set({ verdict }), { "aria-label": "verdict" }),
@@ -169,14 +178,23 @@ export class WorklistView {
     el("td", { class: "case-id" }, row.case_id),
     el("td", {}, [row.modality, row.sex, row.age_years && `${row.age_years} y`].filter(Boolean).join(" · ")),
     el("td", { class: "findings-cell" }, findings === "" ? "" : el("strong", {}, findings), el("small", {}, (row.labels || []).slice(0, 3).map(spoken).join(", "))),
-    el("td", {}, row.confidence === null || row.confidence === undefined ? "" : el("span", { class: "score", title: row.confidence_kind }, el("span", { class: "bar" }, el("span", { style: { width: `${Math.round(100 * row.confidence)}%` } })), row.confidence.toFixed(2))),
+    el("td", {}, row.confidence === null || row.confidence === undefined ? "" : el("span", { class: "score", title: row.confidence_kind }, el("span", { class: "bar" }, el("span", { style: { width: `${Math.round(100 * row.confidence)}%` } })), scoreText(row.confidence, row.confidence_kind))),
     el("td", { class: "why" }, row.error_code ? el("code", {}, row.error_code) : null, row.reason || (row.review_reasons || []).join("; ")),
     el("td", {}, row.verdict ? el("span", { class: `badge is-${row.stale ? "fair" : VERDICTS[row.verdict]?.tone}` }, row.stale ? "stale" : VERDICTS[row.verdict]?.done) : row.stale ? el("span", { class: "badge is-fair" }, "stale") : ""),
     el("td", {}, Array.isArray(row.reviewers) ? row.reviewers.length || "" : row.verdicts || ""),
-    el("td", {}, this.app.canReview ? el("button", { type: "button", class: "quiet claim", on: { click: (event) => {
-      event.stopPropagation();
-      this.claim(row);
-    } } }, row.claimed_by ? (row.claimed_by === this.app.session.reviewer ? "release" : row.claimed_by) : "claim") : row.claimed_by || ""));
+    el("td", { class: "hands", on: { click: (event) => event.stopPropagation() } }, this.#hands(row)));
+  }
+
+  /** Who has the case: claimed by a reader, or given to one. */
+  #hands(row) {
+    const { reviewer, reviewers = [] } = this.app.session;
+    if (!this.app.canReview) return row.claimed_by || row.assigned_to || "";
+    const claim = button(row.claimed_by ? (row.claimed_by === reviewer ? "release" : row.claimed_by) : "claim", () => this.claim(row), { class: "quiet claim" });
+    const names = [...new Set([row.assigned_to, ...reviewers].filter(Boolean))];
+    const choice = names.length > 1 || row.assigned_to
+      ? dropDown([["", "for anybody"], ...names.map((name) => [name, `for ${name}`])], row.assigned_to || "", (name) => this.assign(row, name), { class: "assign", "aria-label": "assign" })
+      : null;
+    return [choice, claim];
   }
 
   #empty() {
