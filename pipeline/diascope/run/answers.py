@@ -150,13 +150,6 @@ def numbers_of_predictions(predictions: Sequence[Prediction]) -> Iterator[Measur
             )
 
 
-def in_words(predictions: Sequence[Prediction]) -> str:
-    """Say the images' classes in a few words: `tumour, score 0.98`. A score is no per cent."""
-    return "; ".join(
-        f"{one.target.replace('_', ' ')}, score {one.score:.2f}" for one in predictions if one.slice_k is None
-    )
-
-
 def _segmentation(said: Said, mask: Mask, promised: Mapping[str, float]) -> Segmentation:
     return Segmentation(
         said.bundle.name,

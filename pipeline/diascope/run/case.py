@@ -30,10 +30,11 @@ from diascope.io.outfolder import OutFolder, file_digest, folder_in_the_making
 from diascope.io.selection import Choice
 from diascope.io.series import RefusedImage, Series
 from diascope.io.write_nifti import write_heatmap, write_mask, write_volume
-from diascope.run.answers import Said, answers_of, in_words
+from diascope.run.answers import Said, answers_of
 from diascope.run.features import farthest, features_of, write_seen
 from diascope.run.heatmaps import HeatmapOrder, MadeMap, draw_maps, make_maps, settle_maps, standings_of
 from diascope.run.image_record import captions, doubts, image_file, record_images
+from diascope.run.record import in_words
 from diascope.run.suitability import check_suits, outside_limits
 from diascope.run.within import Awaited, Spoken, settle
 from diascope.tasks.inference import Precision

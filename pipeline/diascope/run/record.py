@@ -16,7 +16,7 @@ from pydantic import TypeAdapter, ValidationError
 from diascope import __version__
 from diascope.config import Settings, without_password
 from diascope.errors import ConfigError, InputError
-from diascope.findings import FORMAT, BundleStamp, CaseReport, CaseStatus, ConfidenceKind, Measurement
+from diascope.findings import FORMAT, BundleStamp, CaseReport, CaseStatus, ConfidenceKind, Measurement, Prediction
 from diascope.identity import IdentityKey
 from diascope.io.outfolder import OutFolder, write_atomic
 from diascope.run.settings import RunConfig, results_hash
@@ -83,6 +83,7 @@ class CaseRow:
         reason: Of the failure, or why there was nothing to do.
         out_of_distribution: How unusual the case is, above 1 for one in twenty; None if unknown.
         compared_with: What is usual: the `reference` of its network, or the other cases of the `batch`.
+        predictions: The classes of its images with their scores, in words; empty where no network names any.
     """
 
     case_id: str
@@ -97,6 +98,7 @@ class CaseRow:
     reason: str
     out_of_distribution: float | None = None
     compared_with: Literal["reference", "batch", ""] = ""
+    predictions: str = ""
 
 
 def new_record(config: RunConfig, key: IdentityKey, *, command: str, config_name: str, inputs: int) -> RunRecord:
@@ -224,6 +226,14 @@ def row_of(report: CaseReport, seconds: float) -> CaseRow:
         reason=report.failure.reason if report.failure else "; ".join(dict.fromkeys(reasons)),
         out_of_distribution=report.out_of_distribution,
         compared_with="" if report.out_of_distribution is None else "reference",
+        predictions=in_words(report.predictions or ()),
+    )
+
+
+def in_words(predictions: Sequence[Prediction]) -> str:
+    """Say the classes of images in a few words: `tumour, score 0.98`. A score is no per cent."""
+    return "; ".join(
+        f"{one.target.replace('_', ' ')}, score {one.score:.2f}" for one in predictions if one.slice_k is None
     )
 
 
