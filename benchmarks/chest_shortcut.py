@@ -3,7 +3,7 @@
 DATA is the folder of data_manifests/chest_xray.csv: 224 radiographs, COVID-19 or another
 pneumonia, collected from many publications. A plain logistic regression (no network) is
 asked which is which, of patients it was not trained on (five folds): once from a
-thumbnail of 24 x 24, once from nothing but the outer tenth of the picture, where no lung
+thumbnail of 24 x 24, once from nothing but the outer tenth of the picture, where hardly any lung
 is. What the second one knows is no medicine. Both are audited by sex, age, view and
 country; OUT holds the tables, the plan and the reports.
 """

@@ -1,4 +1,4 @@
-"""Does the distance of features find images that are not what a network was made for? `python benchmarks/out_of_distribution.py DATA`.
+"""Do features find images that a network was not made for? `python benchmarks/out_of_distribution.py DATA`.
 
 DATA is a folder as named in data_manifests/lgg_flair.csv. The features of
 flair_glioma_segmentation on its training and calibration patients are the reference
@@ -44,15 +44,27 @@ def noisy(image: Image) -> Image:
     return image + np.random.default_rng(0).normal(0, image.max() / 3, image.shape).astype(np.float32)
 
 
+def middle(image: Image) -> Image:
+    """Keep the middle half along both axes of the slices."""
+    i, j = image.shape[0] // 4, image.shape[1] // 4
+    return image[i:-i, j:-j]
+
+
+def striped(image: Image) -> Image:
+    """Lay stripes over the image, as a disturbed receiver does."""
+    wave = 1 + 0.8 * np.sin(np.arange(image.shape[1]) / 2)
+    return image * wave[None, :, None].astype(np.float32)
+
+
 CHANGES: dict[str, Callable[[Image], Image]] = {
     "as it is": lambda image: image,
     "noise": noisy,
     "inverted": lambda image: image.max() - image,
     "blurred": lambda image: ndimage.gaussian_filter(image, (6, 6, 0)),
     "turned by 90 degrees": lambda image: np.rot90(image).copy(),
-    "half the field of view": lambda image: image[image.shape[0] // 4 : -image.shape[0] // 4, image.shape[1] // 4 : -image.shape[1] // 4],
-    "stripes": lambda image: image * (1 + 0.8 * np.sin(np.arange(image.shape[1]) / 2)[None, :, None]).astype(np.float32),
-}  # fmt: skip
+    "half the field of view": middle,
+    "stripes": striped,
+}
 
 
 def main() -> None:

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from diascope.evaluation.feature_file import ImageFeatures, feature_file, write_features
 from diascope.findings import (
     BundleStamp,
     CaseReport,
@@ -138,7 +139,11 @@ def _write_head(folder: Path, case_id: str, days: int) -> CaseReport:
             case / f"{GLIOMA.name}.seg.{label.name}.nii.gz", mask.astype(np.uint8) * label.value, grid, is_label=True
         )
     heat = _write_heatmap(case, grid, head)
-    np.savez(case / f"{GLIOMA.name}.features.npz", features=np.arange(16, dtype=np.float32) + days)
+    features = np.arange(16, dtype=np.float32) + days
+    grey = np.array([head.volume.data.mean(), *[0.0] * 8], dtype=np.float32)
+    write_features(
+        case / feature_file(GLIOMA.name), [ImageFeatures(GLIOMA.name, image_id, features, "bottleneck", grey)]
+    )
     _write_preview(case, head.volume.data[:, :, box_ijk(whole)[0][2]])
     return CaseReport(
         case_id=case_id,

@@ -1,5 +1,6 @@
 """The demo cohort goes the whole way, and nothing outside private/ tells who was scanned."""
 
+import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -7,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from diascope.bundles.find import list_bundles
+from diascope.cli.demo import _show_own_audit, _show_truth
 from diascope.cli.run import run_request
 from diascope.config import find_config, load_settings
 from diascope.demo.cohort import make_cohort
@@ -109,3 +111,19 @@ def test_everything_was_sent_to_mlflow(demo: DemoRun) -> None:
         "cases.csv",
         "previews",
     }
+
+
+def test_the_cohort_s_own_audit_says_that_five_images_can_say_nothing(
+    demo: DemoRun, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", str(demo.config.tracking.uri))
+
+    _show_truth(demo.out, demo.cohort)
+    _show_own_audit(demo.out)
+
+    said = capsys.readouterr().out
+    assert "verdict: insufficient. The data do not suffice" in said
+    assert "insufficient: sex, dice: " in said
+    assert "are needed for a gap of 0.1" in said
+    assert json.loads((demo.out.root / "audit" / "audit.json").read_text())["verdict"] == "insufficient"
+    assert (demo.out.root / "audit" / "audit.html").is_file()

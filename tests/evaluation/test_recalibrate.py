@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.special import expit
 
-from diascope.evaluation.recalibrate import recalibrate
+from diascope.evaluation.recalibrate import recalibrate, recalibrate_outlines
 
 
 def too_sure(seed: int, patients: int = 800, per_patient: int = 1) -> tuple[np.ndarray, np.ndarray, list[int]]:
@@ -47,3 +47,25 @@ def test_with_too_few_of_a_class_the_score_stays_raw_and_says_why() -> None:
 
     assert (found.learnt, found.coverage) == (None, None)
     assert found.reason == "8 positive and 92 negative patients, 40 of each are needed"
+
+
+def outlines(seed: int, patients: int) -> tuple[np.ndarray, np.ndarray, list[int]]:
+    """A network that expects far too high a Dice, but knows which of its outlines are worse."""
+    rng = np.random.default_rng(seed)
+    dice = rng.beta(6, 2, patients)
+    return np.clip(0.8 + 0.2 * dice + rng.normal(0, 0.01, patients), 0, 1), dice, list(range(patients))
+
+
+def test_a_confidence_in_outlines_comes_nearer_to_dice_on_patients_that_only_check() -> None:
+    found = recalibrate_outlines(*outlines(0, 200), np.random.default_rng(0))
+
+    assert found.learnt is not None
+    assert (found.patients, found.learnt.cases) == (200, 200)
+    assert found.after.value < found.before.value / 2
+    assert found.after.high < found.before.low
+
+
+def test_few_outlines_leave_the_confidence_raw() -> None:
+    found = recalibrate_outlines(*outlines(0, 59), np.random.default_rng(0))
+
+    assert (found.learnt, found.reason) == (None, "59 patients, 60 are needed")

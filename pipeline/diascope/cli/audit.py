@@ -104,7 +104,7 @@ def audit_text(result: "AuditResult") -> str:
     lines += [f"  {line}" for line in (*words.overall(result), *words.findings(result))]
     lines += [f"  {one.verdict}: {one.attribute}, {one.metric}: {one.reason}" for one in result.rulings]
     for title, said in (
-        ("too few patients to say:", words.not_judged(result)),
+        ("too few patients to say:", words.not_ruled(result)),
         ("what reviewers said:", words.reviews(result)),
         ("since earlier audits:", words.trend(result)),
         ("against the reference batch:", words.drift(result.drift)),

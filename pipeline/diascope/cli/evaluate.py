@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from diascope.evaluation.bootstrap import Estimate
     from diascope.evaluation.evaluate import Evaluation
     from diascope.evaluation.promises import Promise
-    from diascope.evaluation.recalibrate import Recalibration
+    from diascope.evaluation.recalibrate import OutlineRecalibration, Recalibration
 
 COMPARISON_FAILED = 1
 
@@ -73,6 +73,11 @@ def evaluation_text(found: "Evaluation") -> str:
         lines += [f"{bundle}: {name} as lesions  ({head})", *_metric_lines(det.metrics)]
     for (bundle, name), learnt in found.calibration.items():
         lines += [f"{bundle}: {name}, calibrated on {learnt.patients} patients", *_calibration_lines(learnt)]
+    for bundle, outline in found.outlines.items():
+        lines += [
+            f"{bundle}: confidence in outlines, calibrated on {outline.patients} patients",
+            *_outline_lines(outline),
+        ]
     lines += [line for promise in found.promises for line in _promise_lines(promise)]
     compared = found.compared
     if compared.problems:
@@ -91,6 +96,15 @@ def _calibration_lines(learnt: "Recalibration") -> list[str]:
         f"  ece before, on patients that only check  {learnt.before['ece']}",
         f"  ece after                                {learnt.after['ece']}",
         f"  coverage of the conformal sets           {learnt.coverage}",
+    ]
+
+
+def _outline_lines(learnt: "OutlineRecalibration") -> list[str]:
+    if learnt.learnt is None:
+        return [f"  not calibrated: {learnt.reason}"]
+    return [
+        f"  distance from Dice before, on patients that only check  {learnt.before}",
+        f"  distance from Dice after                                {learnt.after}",
     ]
 
 

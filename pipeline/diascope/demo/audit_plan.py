@@ -6,6 +6,7 @@ OWN_PLAN = AuditSettings(
     task="segmentation",
     where={"bundle": "flair_glioma_segmentation", "label": "tumour"},
     groups=("sex", "age_years", "manufacturer", "field_strength_t"),
+    primary=("dice",),
     gate=Gate(max_gap={"dice": 0.1}),
     title="Bias audit of the demo's own cohort: synthetic heads",
     is_simulated=True,

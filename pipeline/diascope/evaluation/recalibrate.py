@@ -12,10 +12,15 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from diascope.evaluation.bootstrap import Estimate, resample
+from diascope.evaluation.bootstrap import Estimate, mean_estimate, resample
 from diascope.evaluation.calibration import apply_temperature, brier_estimate, ece_estimate
-from diascope.evaluation.calibration_file import TargetCalibration
-from diascope.evaluation.calibration_learning import FEWEST_OF_A_CLASS, learn_target
+from diascope.evaluation.calibration_file import ConfidenceCurve, TargetCalibration
+from diascope.evaluation.calibration_learning import (
+    FEWEST_FOR_A_CURVE,
+    FEWEST_OF_A_CLASS,
+    learn_confidence,
+    learn_target,
+)
 from diascope.evaluation.conformal import EVERYBODY, coverage_of
 
 Floats = NDArray[np.float64]
@@ -74,6 +79,54 @@ def recalibrate(
         _worth(positive[checks], score[checks], code[checks], rng),
         _worth(positive[checks], calibrated, code[checks], rng),
         coverage_of(is_in, code[checks].tolist())[EVERYBODY],
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class OutlineRecalibration:
+    """What was learnt of the confidence of a segmentation.
+
+    Attributes:
+        patients: It rests on.
+        learnt: From raw confidence to the Dice that such cases had; None if there were too few patients.
+        before: Mean distance of raw confidence and Dice, on the patients that checked.
+        after: The same of what the curve says, on the same patients.
+        reason: Why nothing was learnt; else empty.
+    """
+
+    patients: int
+    learnt: ConfidenceCurve | None
+    before: Estimate | None
+    after: Estimate | None
+    reason: str = ""
+
+
+def recalibrate_outlines(
+    raw: Floats, dice: Floats, patients: Sequence[Hashable], rng: np.random.Generator
+) -> OutlineRecalibration:
+    """Learn what a raw confidence of outlines is worth, on half of the patients, and check it on the others.
+
+    Args:
+        raw: (n,) confidence of each image, 0..1.
+        dice: (n,) over its labels.
+        patients: (n,) whose image it is.
+        rng: Deals the patients into halves.
+    """
+    code = pd.factorize(np.asarray(patients, dtype=object))[0].astype(np.int64)
+    total = len(np.unique(code))
+    if total < 2 * FEWEST_FOR_A_CURVE:
+        reason = f"{total} patients, {2 * FEWEST_FOR_A_CURVE} are needed"
+        return OutlineRecalibration(total, None, None, None, reason)
+    fits = _half(code, np.ones(len(code), dtype=bool), rng)
+    tried = learn_confidence(raw[fits], dice[fits], code[fits].tolist(), rng)
+    checks = ~fits
+    drawn = resample(code[checks].tolist(), rng, 500)
+    said = np.array([tried.calibrated(value) for value in raw[checks].tolist()])
+    return OutlineRecalibration(
+        total,
+        learn_confidence(raw, dice, code.tolist(), rng),
+        mean_estimate(np.abs(raw[checks] - dice[checks]), drawn, nothing="no rows"),
+        mean_estimate(np.abs(said - dice[checks]), drawn, nothing="no rows"),
     )
 
 

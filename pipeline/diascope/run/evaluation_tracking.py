@@ -90,9 +90,9 @@ def track_audit(source: Path, folder: Path, result: AuditResult, settings: Track
     if not settings.enabled:
         return
     if folder.resolve() == (source / "audit").resolve() and (source / SPOOL).is_file():
-        add_to_batch(source, _audit_extra(result, folder, "audit/", _stamps(source)), tell)
+        add_to_batch(source, audit_extra(result, folder, "audit/", _stamps(source)), tell)
     else:
-        _track_alone(folder, result, _audit_extra(result, folder, "", _stamps(source)), settings, tell)
+        _track_alone(folder, result, audit_extra(result, folder, "", _stamps(source)), settings, tell)
 
 
 def track_drift(source: Path, folder: Path, moved: Sequence[Moved], tell: Tell) -> None:
@@ -102,6 +102,32 @@ def track_drift(source: Path, folder: Path, moved: Sequence[Moved], tell: Tell) 
         add_to_batch(
             source, Extra(drift_scalars(moved), tags, "audit", ["audit/drift.json"], ["audit/drift.csv"]), tell
         )
+
+
+def audit_extra(result: AuditResult, folder: Path, below: str, stamps: Sequence[BundleStamp]) -> Extra:
+    """Say what of an audit is tracked.
+
+    Args:
+        result: What it found.
+        folder: Where it was written.
+        below: That folder below the tracked one, with a slash at its end; empty if it is the same.
+        stamps: Networks whose predictions were audited.
+    """
+    figures = [f"{name}.svg" for name in audit_figures(result)]
+    tables = [path.name for path in sorted(folder.glob("*.csv"))]
+    named = result.settings.get("where", {}).get("bundle")
+    profile = {"rows": result.rows, "patients": result.patients}
+    digest = result.table_sha256[:DIGEST_DIGITS] or "none"
+    tags = audit_tags(result)
+    return Extra(
+        audit_scalars(result),
+        tags,
+        "audit",
+        files=[f"{below}{name}" for name in (*AUDIT_FILES, *figures)],
+        tables=[f"{below}{name}" for name in tables],
+        datasets=[DatasetDescription("audited predictions", digest, profile, "audit")],
+        models=[TaggedModel(one.name, one.sha256, one.version, tags) for one in stamps if named in {None, one.name}],
+    )
 
 
 def add_to_batch(root: Path, extra: Extra, tell: Tell) -> SendResult | None:
@@ -142,24 +168,6 @@ def log_extra(tracker: Tracker, extra: Extra, status: Ending) -> SendResult:
     for model in extra.models:
         tracker.tag_model(model)
     return tracker.finish(status)
-
-
-def _audit_extra(result: AuditResult, folder: Path, below: str, stamps: Sequence[BundleStamp]) -> Extra:
-    figures = [f"{name}.svg" for name in audit_figures(result)]
-    tables = [path.name for path in sorted(folder.glob("*.csv"))]
-    named = result.settings.get("where", {}).get("bundle")
-    profile = {"rows": result.rows, "patients": result.patients}
-    digest = result.table_sha256[:DIGEST_DIGITS] or "none"
-    tags = audit_tags(result)
-    return Extra(
-        audit_scalars(result),
-        tags,
-        "audit",
-        [f"{below}{name}" for name in (*AUDIT_FILES, *figures)],
-        [f"{below}{name}" for name in tables],
-        [DatasetDescription("audited predictions", digest, profile, "audit")],
-        [TaggedModel(one.name, one.sha256, one.version, tags) for one in stamps if named in {None, one.name}],
-    )
 
 
 def _track_alone(folder: Path, result: AuditResult, extra: Extra, settings: TrackingSettings, tell: Tell) -> None:

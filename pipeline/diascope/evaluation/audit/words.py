@@ -123,6 +123,17 @@ def drift(moved: Sequence[Moved]) -> tuple[str, ...]:
     return (f"Of {len(moved)} columns none has moved beyond chance and enough to matter.",)
 
 
+def not_ruled(result: AuditResult) -> tuple[str, ...]:
+    """Say the same of what the gate does not rule on: its rulings name their groups themselves."""
+    ruled = {(one.attribute, one.metric) for one in result.rulings}
+    return tuple(
+        _too_small(one, gap, result)
+        for one in _singles(result)
+        for gap in one.groups
+        if not gap.is_sufficient and (one.attribute, one.metric) not in ruled
+    )
+
+
 def amount(found: Estimate, metric: str, result: AuditResult) -> str:
     """Say a figure: shares as so many of 100, the rest as a number, with the interval."""
     if found.value is None:
