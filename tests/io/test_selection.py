@@ -12,7 +12,7 @@ import pytest
 from diascope.config import parse_settings
 from diascope.errors import ConfigError
 from diascope.findings import ImageFacts
-from diascope.geometry import Grid, IndexGrid, PixelGrid, Space
+from diascope.geometry import FieldOfView, Grid, IndexGrid, PixelGrid, Space
 from diascope.io.selection import Choice, SelectRule, choose
 from diascope.io.series import Series
 
@@ -333,3 +333,20 @@ def test_a_scout_that_its_image_type_does_not_name_is_left_out_unless_asked_for(
 
     assert choose("net", "grid", SelectRule(), [scout]).why_not == (("img-1", "it is a scout"),)
     assert choose("net", "grid", SelectRule(scouts=True), [scout]).chosen == (scout,)
+
+
+def test_a_part_of_the_body_is_turned_away_with_its_size_and_an_unread_one_waits() -> None:
+    whole_head = FieldOfView(least_extent_mm=(110.0, 110.0, 110.0))
+    crop = Series("case-1", "img-1", "nifti", (Path("x"),), ImageFacts(), space=Grid((35, 51, 34), np.eye(4)))
+    head = Series("case-1", "img-2", "nifti", (Path("y"),), ImageFacts(), space=Grid((170, 200, 180), np.eye(4)))
+    unknown = Series("case-1", "img-3", "nifti", (Path("z"),), ImageFacts(), space=None)
+
+    choice = choose("brain", "grid", rule("select: all"), [crop, head, unknown], field_of_view=whole_head)
+
+    assert sorted(ids(choice)) == ["img-2", "img-3"]
+    ((image_id, reason),) = choice.why_not
+    assert image_id == "img-1"
+    assert reason == (
+        "it shows 35 x 51 x 34 mm (left to right, back to front, foot to head), needed are at least 110 x 110 x 110 mm"
+    )
+    assert choice.field_of_view == whole_head

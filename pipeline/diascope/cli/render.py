@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from diascope.run.resume import Earlier
 
 _SKIPPED = {"not_an_image", "skipped"}
+_MOST_REASONS = 5
 _NO_RESULT = {"failed": "failed", "nothing_to_do": "nothing to do"}
 
 
@@ -26,10 +27,15 @@ def case_line(row: CaseRow) -> str:
     return f"{row.case_id}  {outcome:<28} {row.seconds:7.1f} s{mark}"
 
 
-def failure_lines(rows: Sequence[CaseRow]) -> list[str]:
-    """Say of each failed case why, each reason once with the number of its cases."""
-    why = Counter((row.code, row.reason) for row in rows if row.status == "failed")
-    return [f"{_count(n, 'case')} failed, {code}: {reason}" for (code, reason), n in why.most_common()]
+def reason_lines(rows: Sequence[CaseRow]) -> list[str]:
+    """Say why cases failed or had nothing to do, each reason once with the number of its cases."""
+    failed = Counter((row.code, row.reason) for row in rows if row.status == "failed")
+    idle = Counter(row.reason for row in rows if row.status == "nothing_to_do").most_common()
+    lines = [f"{_count(n, 'case')} failed, {code}: {reason}" for (code, reason), n in failed.most_common()]
+    lines += [f"{_count(n, 'case')} with nothing to do: {reason}" for reason, n in idle[:_MOST_REASONS]]
+    if rest := sum(n for _, n in idle[_MOST_REASONS:]):
+        lines.append(f"{_count(rest, 'case')} with nothing to do for other reasons: see cases.csv")
+    return lines
 
 
 def total_line(rows: Sequence[CaseRow], resumed: int) -> str:

@@ -70,7 +70,7 @@ def run_request(request: "RunRequest", out_root: Path, *, as_json: bool = False)
     from diascope.cli.expected import expected_of, remember_run
     from diascope.cli.plan_text import plan_text
     from diascope.cli.redaction import register_identifiers
-    from diascope.cli.render import earlier_lines, failure_lines, kept_lines, reject_lines, total_line
+    from diascope.cli.render import earlier_lines, kept_lines, reason_lines, reject_lines, total_line
     from diascope.run.batch import Books
     from diascope.run.found import found_in
     from diascope.run.session import make_order
@@ -92,7 +92,7 @@ def run_request(request: "RunRequest", out_root: Path, *, as_json: bool = False)
     rows = list(books.rows.values())
     if not as_json:
         typer.echo(total_line(rows, books.resumed))
-        for line in (*failure_lines(rows), *kept_lines(books.kept), *reject_lines(order.plan)):
+        for line in (*reason_lines(rows), *kept_lines(books.kept), *reject_lines(order.plan)):
             typer.echo(line)
         typer.echo(f"review: diascope view {out_root}")
         typer.echo(f"report: {out_root / out.report_html.name}")
