@@ -50,6 +50,20 @@ def test_a_network_for_slices_sees_each_of_them() -> None:
     assert Recipe(steps, slices).workload(IndexGrid((256, 256, 30))).voxels == 30 * 128 * 96
 
 
+def test_slices_are_counted_along_the_axis_that_is_the_third_when_the_image_is_turned() -> None:
+    # Sagittal: i goes to the back, j down, k to the left, as a scanner stores it.
+    affine = np.array([[0.0, 0, -1.2, 0], [-0.9, 0, 0, 0], [0, -0.8, 0, 0], [0, 0, 0, 1]])
+    steps = ({"_target_": "Orientationd", "axcodes": "RAS"}, {"_target_": "Spacingd", "pixdim": [-1, -1, 1.6]})
+    slices = {"_target_": "SliceInferer", "roi_size": [-1, -1]}
+
+    found = Recipe(steps, slices).workload(Grid((70, 110, 33), affine))
+
+    # Left to right 33, back to front 70, foot to head 110 x 0.8 mm in steps of 1.6 mm.
+    assert found == Workload(55, (33, 70))
+    # A file without a place is not turned: MONAI takes its axes for R, A and S.
+    assert Recipe(steps[:1], slices).workload(IndexGrid((70, 110, 33))) == Workload(33, (70, 110))
+
+
 def test_what_is_not_said_in_numbers_leaves_the_shape_as_it_is() -> None:
     steps = ({"_target_": "Spacingd", "pixdim": "$@spacing"}, {"_target_": "Lambdad", "func": "$lambda x: x[::2]"})
 

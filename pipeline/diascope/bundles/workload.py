@@ -75,7 +75,10 @@ class Recipe:
         spacing_mm: tuple[float, ...] = space.spacing_mm if isinstance(space, Grid) else (1.0,) * 3
         for step in self.steps:
             kind = _kind(step).removesuffix("d")
-            if kind == "Spacing":
+            if kind == "Orientation" and isinstance(space, Grid):
+                order = _turned(space.axcodes, str(step.get("axcodes")))
+                shape, spacing_mm = tuple(shape[at] for at in order), tuple(spacing_mm[at] for at in order)
+            elif kind == "Spacing":
                 wanted_mm = [want if want > 0 else have for want, have in _pairs(step.get("pixdim"), spacing_mm)]
                 shape = tuple(
                     max(1, round(n * have / want)) for n, have, want in zip(shape, spacing_mm, wanted_mm, strict=True)
@@ -104,6 +107,15 @@ def read_recipe(folder: Path) -> Recipe:
     return Recipe(
         tuple(step for step in steps if isinstance(step, dict)), inferer if isinstance(inferer, dict) else None
     )
+
+
+def _turned(axcodes: str, wanted: str) -> tuple[int, ...]:
+    """Find which axis of an image comes first, second and third when it is turned as asked."""
+    axes = {code: at for at, pair in enumerate(("LR", "PA", "IS")) for code in pair}
+    have = [axes[code] for code in axcodes]
+    if sorted(axes.get(code, -1) for code in wanted) != [0, 1, 2]:
+        return (0, 1, 2)
+    return tuple(have.index(axes[code]) for code in wanted)
 
 
 def _windows(shape: Sequence[int], roi: Sequence[int], inferer: Mapping[str, Any]) -> int:

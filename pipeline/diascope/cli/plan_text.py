@@ -47,7 +47,8 @@ def study_lines(plan: Plan, expected: Estimate, inputs: Sequence[Path]) -> list[
     """
     places = places_of(plan.catalogue, inputs)
     lines = ["", *(f"  {line}" for line in expected.basis)]
-    for study in plan.studies:
+    # In the order of the folders, as their owner knows them.
+    for study in sorted(plan.studies, key=lambda one: places.get(one.case_id, "")):
         lines += ["", *_lines_of(study, expected, places.get(study.case_id, ""))]
     return lines
 

@@ -148,7 +148,7 @@ def _workload(recipe: Recipe, series: Series) -> Workload:
 def _basis(bundle: BundleInfo, speed: Speed | None) -> str:
     if speed is None:
         return f"{bundle.name}: no run of it on this device is known yet"
-    per_million = f"{speed.seconds_per_voxel * 1e6:.2g} s per million voxels through the network"
+    per_million = f"{speed.seconds_per_voxel * 1e6:.3g} s per million voxels through the network"
     if not speed.cases:
         return f"{bundle.name}: {per_million}, one window tried now"
     return f"{bundle.name}: {per_million}, {speed.cases} earlier case{'' if speed.cases == 1 else 's'} on this device"
@@ -157,4 +157,4 @@ def _basis(bundle: BundleInfo, speed: Speed | None) -> str:
 def _around_basis(around: Speed | None) -> str:
     if around is None:
         return "reading and writing: not known yet, left out"
-    return f"reading and writing: {around.seconds_per_voxel * 1e6:.2g} s per million voxels of the images"
+    return f"reading and writing: {around.seconds_per_voxel * 1e6:.3g} s per million voxels of the images"
