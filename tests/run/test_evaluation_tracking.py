@@ -7,7 +7,8 @@ from diascope.evaluation.audit.result import AuditResult
 from diascope.evaluation.audit.settings import AuditSettings
 from diascope.evaluation.audit.write import write_audit
 from diascope.findings import BundleStamp
-from diascope.run.evaluation_tracking import AuditPlan, Extra, add_to_batch, audit_extra, log_extra, track_audit
+from diascope.run.batch_additions import Extra, add_to_batch, log_extra
+from diascope.run.evaluation_tracking import AuditPlan, audit_extra, track_audit
 from diascope.run.tracking import DatasetDescription, TaggedModel
 from diascope.run.tracking_result import SendResult
 from diascope.run.tracking_settings import TrackingSettings

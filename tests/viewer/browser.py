@@ -1,5 +1,6 @@
 """A browser without a screen: it keeps cookies, sends the token of the session, and follows nothing by itself."""
 
+import contextlib
 import http.client
 import json
 from dataclasses import dataclass, field
@@ -53,15 +54,14 @@ class Browser:
             sent |= {"Content-Type": "application/json"}
         if method != "GET" and self.csrf:
             sent |= {"X-Diascope-CSRF": self.csrf}
-        connection.request(method, path, data, sent | (headers or {}))
-        got = connection.getresponse()
-        found = {name.lower(): value for name, value in got.getheaders()}
-        if "set-cookie" in found:
-            name, _, value = found["set-cookie"].partition(";")[0].partition("=")
-            self.cookies[name] = value
-        answer = Answer(got.status, found, got.read())
-        connection.close()
-        return answer
+        with contextlib.closing(connection):
+            connection.request(method, path, data, sent | (headers or {}))
+            got = connection.getresponse()
+            found = {name.lower(): value for name, value in got.getheaders()}
+            if "set-cookie" in found:
+                name, _, value = found["set-cookie"].partition(";")[0].partition("=")
+                self.cookies[name] = value
+            return Answer(got.status, found, got.read())
 
     def get(self, path: str, **headers: str) -> Answer:
         """Read something; header names are spelt with underscores."""

@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+from diascope.io.outfolder import folder_in_the_making
 from diascope.viewer.index import CaseIndex
 from diascope.viewer.outs import open_outs
 from tests.phantoms import Phantoms
@@ -42,41 +43,50 @@ def test_without_cases_csv_the_reports_speak(phantoms: Phantoms) -> None:
             assert without[case][column] == row[column], (case, column)
 
 
-def test_a_case_that_is_still_being_written_is_listed_when_it_is_there(phantoms: Phantoms) -> None:
+def test_a_case_appears_when_its_folder_takes_its_name(phantoms: Phantoms) -> None:
     index = index_of(phantoms)
-    half = phantoms.folder / "cases" / ".case-000000000000001.abcd.part"
-    half.mkdir()
-    index.refresh(force=True)
-    assert len(rows(index)) == 7
-
-    whole = half.rename(half.with_name("case-000000000000001"))
-    index.refresh(force=True)
-    assert rows(index)[whole.name]["error_code"] == "bad_report"
-
     report = json.loads((phantoms.case_folder("radiograph") / "case.json").read_text())
-    (whole / "case.json").write_text(json.dumps({**report, "case_id": whole.name}))
+    case_id = "case-000000000000001"
+
+    with folder_in_the_making(phantoms.folder / "cases" / case_id) as folder:
+        (folder / "case.json").write_text(json.dumps({**report, "case_id": case_id}))
+        index.refresh(force=True)
+        assert case_id not in rows(index)
     index.refresh(force=True)
-    assert rows(index)[whole.name]["status"] == "done"
+
+    assert rows(index)[case_id]["status"] == "done"
+
+
+def test_a_case_without_a_whole_report_is_listed_as_one_that_failed(phantoms: Phantoms) -> None:
+    (phantoms.folder / "cases" / "case-000000000000001").mkdir()
+    (phantoms.folder / "cases" / "case-000000000000002").mkdir()
+    (phantoms.folder / "cases" / "case-000000000000002" / "case.json").write_text('{"case_id": ')
+
+    found = rows(index_of(phantoms))
+
+    for case in ("case-000000000000001", "case-000000000000002"):
+        assert (found[case]["status"], found[case]["error_code"]) == ("failed", "bad_report")
 
 
 def test_a_case_that_is_done_again_is_read_again(phantoms: Phantoms) -> None:
     index = index_of(phantoms)
     index.fill()
     head = phantoms.reports["head"].case_id
-    before = rows(index)[head]["digest"]
-    file = phantoms.case_folder("head") / "case.json"
-    text = file.read_text().replace('"MR"', '"CT"').replace('"confidence": 0.97', '"confidence": 0.12')
-    file.unlink()
-    file.write_text(text)
+    before = rows(index)[head]
+    text = (phantoms.case_folder("head") / "case.json").read_text()
 
+    with folder_in_the_making(phantoms.case_folder("head")) as folder:
+        (folder / "case.json").write_text(
+            text.replace('"MR"', '"CT"').replace('"confidence": 0.97', '"confidence": 0.12')
+        )
     index.refresh(force=True)
     index.fill()
 
-    assert rows(index)[head]["digest"] != before
-    assert rows(index)[head]["modality"] == "CT"
+    after = rows(index)[head]
+    assert after["digest"] != before["digest"]
+    assert after["modality"] == "CT"
     # cases.csv still tells of the earlier result: a run writes it at its end.
-    assert rows(index)[head]["confidence"] == 0.12
-    assert rows(index)[head]["seconds"] == 1.25
+    assert (after["confidence"], after["seconds"]) == (0.12, 1.25)
 
 
 def test_a_damaged_table_hides_nothing_that_has_a_report(phantoms: Phantoms, tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from diascope.run.evaluation_tracking import Extra
+from diascope.run.batch_additions import Extra
 from diascope.run.tracking import SPOOL, MlflowTracker, RunDescription
 from diascope.run.tracking_settings import TrackingSettings
 from diascope.run.tracking_spool import read_spool

@@ -9,7 +9,6 @@ from typing import Any
 from diascope.errors import InputError, PipelineError
 from diascope.evaluation.truth import Places, TruthRow, read_truth_table
 from diascope.findings import Label
-from diascope.io.labels.reading import read_label_map
 from diascope.io.write_nifti import write_mask
 from diascope.viewer.answers import Problem, error_part, problem_of
 from diascope.viewer.case_page import CaseFiles
@@ -99,6 +98,9 @@ class Truths:
         names = {1: row.label} if row.label else None
         if names is None and len(drawn) == 1:
             names = {label.value: label.name for label in drawn[0].labels}
+        # highdicom and scikit-image take a second to import, and most servers never need them.
+        from diascope.io.labels.reading import read_label_map  # noqa: PLC0415
+
         layers = read_label_map(path, read_header(file).space, names)
         found = []
         for at, layer in enumerate(layers):
