@@ -108,6 +108,8 @@ def test_a_correction_is_painted_undone_and_saved_as_a_new_version(serve: Serve,
     review.press(",")
     review.page.wait_for_function("() => globalThis.diascope.caseView.editing.isOpen")
     before = painted(review)
+    # The crosshair is in the left half: paint the right half's label there.
+    review.page.locator(".edit-bar select").select_option("2")
 
     drag(review, (60, 40))
     review.page.wait_for_function("() => globalThis.diascope.caseView.editing.draft.undo === 1")
@@ -180,7 +182,7 @@ def test_a_missed_lesion_is_marked_with_a_click_a_drag_and_by_key(serve: Serve, 
     low, high = boxes[0]
     assert all(one <= at < other for one, at, other in zip(low, cursor, high, strict=True))
     extent_mm = [(b - a) * mm for a, b, mm in zip(low, high, (4.1, 4.4, 8.0), strict=True)]
-    assert all(8 <= one <= 20 for one in extent_mm), extent_mm
+    assert all(8 <= one <= 13 for one in extent_mm), extent_mm
 
 
 def test_without_a_graphics_card_the_server_cuts_and_the_page_says_so(serve: Serve, open_page: OpenPage) -> None:
@@ -192,7 +194,7 @@ def test_without_a_graphics_card_the_server_cuts_and_the_page_says_so(serve: Ser
 
     assert review.evaluate("app.caseView.picture.stage.kind") == "slices"
     assert "no graphics card" in review.page.locator(".status").inner_text()
-    assert not [url for url in review.asked if "niivue" in url]
+    assert not [url for url in review.asked if "niivue.umd" in url]
 
 
 def test_a_lost_graphics_context_is_told_and_slices_go_on(serve: Serve, open_page: OpenPage) -> None:

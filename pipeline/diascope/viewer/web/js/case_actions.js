@@ -27,6 +27,7 @@ export function caseActions(view) {
     picture.tool = picture.tool?.name === tool.name ? null : tool;
     picture.say(picture.tool?.hint || "");
     picture.refresh();
+    picture.onChange();
   };
   const unlessReadOnly = (action) => (argument) => {
     if (!view.isReadOnly) action(argument);
@@ -95,6 +96,7 @@ export function caseActions(view) {
       picture.tool = null;
       picture.say("");
       picture.refresh();
+      picture.onChange();
     },
   };
 }

@@ -281,7 +281,7 @@ export class CaseView {
     await Promise.all(missing.map(read));
     if (!isStill()) return;
     this.picture.refresh();
-    if (this.picture.stage.kind === "slices") return void this.picture.stage.forget();
+    if (this.picture.stage.kind === "slices") return void this.picture.recut();
     try {
       const wanted = await overlays.gpuOverlays(caseData, imageId, this.app.volumes, this.picture.view.has3d);
       if (!isStill()) return;
@@ -303,6 +303,10 @@ export class CaseView {
 
   #moved() {
     this.frame.status();
+    // The drop-down shows which window it is, whoever set it.
+    const shown = `${this.picture.image?.image_id} ${this.picture.grey?.name} ${this.picture.tool?.name} ${this.picture.view.isSingle}`;
+    if (shown !== this.shown && this.caseData) this.frame.update();
+    this.shown = shown;
     this.prior.follow();
     clearTimeout(this.addressTimer);
     this.addressTimer = setTimeout(() => this.caseData && this.app.setAddress(this.address()), ADDRESS_DELAY_MS);

@@ -38,8 +38,9 @@ export class Picture {
     return this.marks;
   }
 
-  /** Take the stage that this machine can draw; made once. @param {"auto"|"webgl"|"slices"} wish */
-  async useStage(wish = "auto") {
+  /** Take the stage that this machine can draw; made once. @param {"auto"|"webgl"|"slices"} asked */
+  async useStage(asked = "auto") {
+    const wish = this.isLost ? "slices" : asked;
     if (this.stage && (this.wish === wish || this.stage.kind === wish)) return;
     this.wish = wish;
     this.stage?.canvas.remove();
@@ -52,9 +53,10 @@ export class Picture {
 
   /** The graphics context was lost: go on with slices, and say so. */
   async onLost() {
-    this.say("The graphics card stopped drawing. The picture goes on as slices; reload the page to try the card again.");
+    this.isLost = true;
     await this.useStage("slices");
     await this.open(this.caseData, this.image.image_id, { cursor: this.view.cursor });
+    this.say("The graphics card stopped drawing. The picture goes on as slices; reload the page to try the card again.");
   }
 
   /**
@@ -119,6 +121,13 @@ export class Picture {
     picture.src = `./api/case/${out}/${caseId}/slice/${this.image.image_id}/${plane}/${index}.png?${query}`;
     await picture.decode();
     return picture;
+  }
+
+  /** Have slices cut anew if something else is to be burnt into them. */
+  recut() {
+    const burnt = JSON.stringify([this.image?.image_id, this.sliceQuery()]);
+    if (burnt !== this.burnt) this.stage.forget();
+    this.burnt = burnt;
   }
 
   // What pointer and keys do.

@@ -79,10 +79,10 @@ export class MissedTool {
   }
 }
 
-/** Half-open box of whole voxels within the image, at least one voxel wide. */
+/** Half-open box of the voxels whose centres lie between two points, at least one voxel wide, within the image. */
 function inside(low, high, shape) {
-  const from = low.map((value, axis) => Math.min(Math.max(Math.round(value), 0), shape[axis] - 1));
-  const to = high.map((value, axis) => Math.min(Math.max(Math.round(value) + 1, from[axis] + 1), shape[axis]));
+  const from = low.map((value, axis) => Math.min(Math.max(Math.ceil(value), 0), shape[axis] - 1));
+  const to = high.map((value, axis) => Math.min(Math.max(Math.floor(value) + 1, from[axis] + 1), shape[axis]));
   return [from, to];
 }
 
