@@ -61,6 +61,15 @@ def test_a_study_is_shown_with_the_folder_by_which_its_owner_knows_it(tmp_path: 
     assert "3 earlier cases on this device" in text
 
 
+def test_channels_are_named_before_their_images(tmp_path: Path) -> None:
+    both = StudyPlan("case-a", (FLAIR, T2), (), (Choice("two", (FLAIR, T2), (), channels=("flair", "t2")),))
+
+    text = "\n".join(study_lines(replace(plan(tmp_path), studies=(both,)), EXPECTED, []))
+
+    assert "two flair: img-1  series 5" in text
+    assert "two t2: img-2  series 7" in text
+
+
 def test_a_folder_is_spelt_as_it_was_typed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
 

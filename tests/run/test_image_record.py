@@ -53,7 +53,8 @@ def test_a_conversion_tells_them_of_every_image() -> None:
 
 
 def test_a_picture_says_what_its_image_is_not() -> None:
-    image = ImageRecord("img-1", ImageFacts(), interpolated_slices=2, channel_of=("two: flair",))
+    told = ("two: flair, brought onto the grid of img-2", "other: flair")
+    image = ImageRecord("img-1", ImageFacts(), interpolated_slices=2, channel_of=told)
 
-    assert captions(image) == ("two: flair", "2 slices are interpolated")
+    assert captions(image) == ("2 slices interpolated", "channel flair")
     assert captions(ImageRecord("img-1", ImageFacts())) == ()

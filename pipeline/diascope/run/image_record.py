@@ -82,8 +82,10 @@ def doubts(report: CaseReport, expected: Mapping[str, Sequence[str]]) -> tuple[s
 
 def captions(image: ImageRecord) -> tuple[str, ...]:
     """Say what must stand on a picture of an image, so that nobody takes it for what it is not."""
-    slices = f"{image.interpolated_slices} slices are interpolated" if image.interpolated_slices else ""
-    return tuple(part for part in (*image.channel_of, slices) if part)
+    # Short, and before anything that may be cut off: a line of a picture has an end.
+    slices = (f"{image.interpolated_slices} slices interpolated",) if image.interpolated_slices else ()
+    channels = dict.fromkeys(one.partition(": ")[2].partition(",")[0] for one in image.channel_of)
+    return (*slices, *(f"channel {name}" for name in channels))
 
 
 def interpolated_text(image: ImageRecord) -> str:
