@@ -1,19 +1,22 @@
-"""Question the heatmaps of a bundle on cases with truth, and print the table of docs/heatmaps.md.
+"""Question the heatmaps of a bundle on test cases, and print the table of docs/heatmaps.md and of the model cards.
 
     python benchmarks/explain_checks.py flair_glioma_segmentation data_manifests/lgg_flair.csv DATA \
         --label tumour --methods grad_cam,hires_cam --cases 14 -o OUT
 
-Only test patients are used. What is explained is the mean logit of the largest predicted
-component in its few largest slices (`--slices`). Rows are appended to OUT/checks.csv, so
-that a run can be continued; `--table` only prints what is there. OUT/pictures holds one
-picture per case and method.
+For every task. Explained is, of a segmentation, the mean logit of the largest predicted
+component in its few largest slices (`--slices`); of a classifier the label, in the slice
+that shows it most; of a detector the box with the highest score. Cases in which the
+network does not see the label are left out and counted. Where the manifest has a label
+map, the map is compared with it, in the slices that were explained. Rows are appended to
+OUT/checks.csv, so that a run can be continued; `--table` only prints what is there.
+OUT/pictures holds one picture per case and method.
 """
 
 import argparse
 import csv
 import time
 from collections.abc import Iterator
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import matplotlib as mpl
@@ -21,20 +24,22 @@ import nibabel as nib
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from scipy import ndimage
 
 from diascope.bundles.find import BundleInfo, find_bundle
 from diascope.bundles.network import NetworkInput, OpenNetwork, open_network, prepare_input
-from diascope.errors import ConfigError
-from diascope.evaluation.localisation import Localisation, localisation
+from diascope.errors import PipelineError
+from diascope.evaluation.localisation import localisation
 from diascope.explain.checks import check, verdict
-from diascope.explain.heatmap import Explained, explain
+from diascope.explain.heatmap import Explained, explain, located
 from diascope.explain.reference import locked_weights
-from diascope.explain.request import ExplainRequest
-from diascope.explain.settings import CheckSettings, MethodBudget
-from diascope.findings import ImageFacts
-from diascope.geometry import Grid
-from diascope.imaging.upsampling import map_on_grid
+from diascope.explain.request import ExplainRequest, to_heatmap
+from diascope.explain.settings import CheckSettings, ExplainSettings, MethodBudget
+from diascope.explain.targets import requests_for
+from diascope.identity import IdentityKey
+from diascope.imaging.upsampling import map_affines, map_on_grid
+from diascope.io.catalogue import catalogue
+from diascope.io.decode import decode
+from diascope.io.reader import Context, IngestSettings
 from diascope.tasks.inference import run_network
 from diascope.volume import Volume
 
@@ -95,6 +100,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("manifest", type=Path)
     parser.add_argument("data", type=Path)
     parser.add_argument("--label", required=True)
+    parser.add_argument("--seen-only", default="", help="column=value of the manifest: only these cases")
     parser.add_argument("--methods", default="grad_cam,hires_cam")
     parser.add_argument("--layer", default=None)
     parser.add_argument("--cases", type=int, default=4)
@@ -113,74 +119,73 @@ def _run(told: argparse.Namespace, rows: Path) -> None:
         if not wanted:
             continue
         prepared = prepare_input(bundle, volume)
-        target, region = _drawn(opened, prepared, bundle, told)
+        logits = run_network(opened, prepared)
         for method in wanted:
+            asked = _request(bundle, opened, prepared, logits, method, told)
+            if asked is None:
+                print(f"{case}: {told.label} is not seen")
+                break
             try:
-                request = ExplainRequest(
-                    "segment", target, told.label, method, region=region, layer=told.layer, budget=BUDGET
-                )
                 start = time.perf_counter()
-                raw = explain(opened, prepared, request)
+                raw = explain(opened, prepared, asked)
                 seconds = time.perf_counter() - start
-            except ConfigError as error:
+            except PipelineError as error:
                 print(f"{case} {method}: {error}")
                 continue
-            checks = check(Explained(opened, prepared, request, raw), CHECKS, locked)
-            heat = map_on_grid(raw.data, raw.affine, volume.data.shape, volume.space.affine)
+            checks = check(Explained(opened, prepared, asked, raw), CHECKS, locked)
+            map_affine, affine = map_affines(to_heatmap(raw, volume.space), volume.space)
+            heat = map_on_grid(to_heatmap(raw, volume.space).data, map_affine, volume.space.shape, affine)
             trust, reason = verdict(checks)
             row = {"case": case, "method": method, "trust": trust, "layer": raw.layer, "seconds": seconds}
             row |= {"forwards": raw.forwards, "completeness_error": raw.completeness_error}
-            row |= (
-                {one.name: one.value for one in checks}
-                | asdict(_where(heat, truth, volume, prepared, region))
-                | {"reason": reason}
-            )
+            row |= {one.name: one.value for one in checks} | _where(heat, truth) | {"reason": reason}
             _append(rows, row)
             _draw(told.out / "pictures" / f"{case}.{method}.png", volume, heat, truth, f"{case} {method} {trust}")
             print(f"{case} {method}: {trust}: {reason}", flush=True)
 
 
-def _cases(told: argparse.Namespace) -> Iterator[tuple[str, Volume, NDArray[np.bool_]]]:
+def _cases(told: argparse.Namespace) -> Iterator[tuple[str, Volume, NDArray[np.bool_] | None]]:
+    column, _, value = told.seen_only.partition("=")
     with told.manifest.open(newline="") as lines:
-        test = [row for row in csv.DictReader(lines) if row["split"] == "test"]
+        test = [row for row in csv.DictReader(lines) if row["split"] == "test" and (not column or row[column] == value)]
     for row in test[: told.cases]:
-        image, label = nib.load(told.data / row["image"]), nib.load(told.data / row["label"])
-        values = np.asarray(image.dataobj, dtype=np.float32)
-        yield (
-            row["case"],
-            Volume(values, Grid(values.shape, image.affine), ImageFacts(), row["case"]),
-            np.asarray(label.dataobj) > 0,
-        )
+        found = catalogue([told.data / row["image"]], Context(IdentityKey(bytes(32)), IngestSettings()))
+        volume = decode(found.series[0])
+        assert isinstance(volume, Volume)
+        truth = np.asarray(nib.load(told.data / row["label"]).dataobj) > 0 if row.get("label") else None
+        yield row["case"], volume, truth
 
 
-def _drawn(
-    opened: OpenNetwork, prepared: NetworkInput, bundle: BundleInfo, told: argparse.Namespace
-) -> tuple[int, NDArray[np.bool_]]:
-    """Find the largest component of the label that the network drew, in its largest slices."""
-    target = next(label.value for label in bundle.labels if label.name == told.label)
-    drawn = run_network(opened, prepared).argmax(axis=0) == target
-    parts, count = ndimage.label(drawn)
-    if count == 0:
-        return target, drawn
-    region = parts == 1 + int(np.argmax(ndimage.sum_labels(drawn, parts, np.arange(1, count + 1))))
-    largest = np.argsort(-region.sum(axis=(0, 1)), kind="stable")[: told.slices]
-    kept = np.zeros(region.shape[2], dtype=bool)
-    kept[largest] = True
-    return target, region & kept
-
-
-def _where(
-    heat: NDArray[np.float32],
-    truth: NDArray[np.bool_],
-    volume: Volume,
+def _request(
+    bundle: BundleInfo,
+    opened: OpenNetwork,
     prepared: NetworkInput,
-    region: NDArray[np.bool_],
-) -> Localisation:
+    logits: NDArray[np.float32],
+    method: str,
+    told: argparse.Namespace,
+) -> ExplainRequest | None:
+    """Ask as a run does; of a segmentation only a few slices, so that the dear methods end."""
+    settings = ExplainSettings.model_validate(
+        {"targets": [told.label], "method": method, "layer": told.layer, "budget": BUDGET, "part": "largest"}
+    )
+    found = requests_for(settings, bundle, logits)
+    if not found:
+        return None
+    asked = located(opened, prepared, found[0])
+    if asked.region is None:
+        return asked
+    largest = np.argsort(-asked.region.sum(axis=(0, 1)), kind="stable")[: told.slices]
+    kept = np.zeros(asked.region.shape[2], dtype=bool)
+    kept[largest] = True
+    return replace(asked, region=asked.region & kept)
+
+
+def _where(heat: NDArray[np.float32], truth: NDArray[np.bool_] | None) -> dict[str, object]:
     """Compare map and truth in the slices that were explained."""
-    slices = np.broadcast_to(region.any(axis=(0, 1)), region.shape).astype(np.float32)
-    explained = map_on_grid(slices, prepared.affine, volume.data.shape, volume.space.affine) > 0.5
-    kept = explained.any(axis=(0, 1))
-    return localisation(heat[..., kept], truth[..., kept])
+    explained = (heat != 0).any(axis=(0, 1))
+    if truth is None or not truth[..., explained].any():
+        return {}
+    return asdict(localisation(heat[..., explained], truth[..., explained]))
 
 
 def _append(path: Path, row: dict[str, object]) -> None:
@@ -204,7 +209,7 @@ def _mean_and_interval(values: pd.Series) -> str:
     return f"{known.mean():.2f} ({low:.2f} to {high:.2f})" if known.max() < 1000 else f"{known.mean():.0f}"
 
 
-def _draw(path: Path, volume: Volume, heat: NDArray[np.float32], truth: NDArray[np.bool_], title: str) -> None:
+def _draw(path: Path, volume: Volume, heat: NDArray[np.float32], truth: NDArray[np.bool_] | None, title: str) -> None:
     """Show the slice with most of the map: image, outline of the truth, positive part of the map."""
     mpl.use("Agg")
     from matplotlib import pyplot as plt
@@ -214,7 +219,8 @@ def _draw(path: Path, volume: Volume, heat: NDArray[np.float32], truth: NDArray[
     figure, axes = plt.subplots(1, 2, figsize=(8, 4))
     for axis in axes:
         axis.imshow(volume.data[..., k].T, cmap="gray")
-        axis.contour(truth[..., k].T, [0.5], colors="lime", linewidths=0.8)
+        if truth is not None and truth[..., k].any():
+            axis.contour(truth[..., k].T, [0.5], colors="lime", linewidths=0.8)
         axis.axis("off")
     axes[1].imshow(positive[..., k].T, cmap="inferno", alpha=0.6, vmin=0)
     figure.suptitle(title)
