@@ -1,0 +1,90 @@
+"""Each network's output becomes answers by its own task, with numbers about all of them."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from diascope.bundles.find import BundleInfo, DiascopeBlock
+from diascope.findings import ImageFacts, Prediction
+from diascope.geometry import Grid, IndexGrid, Space
+from diascope.imaging.resample import GridOfLogits
+from diascope.run.answers import Said, answers_of
+from diascope.run.record import in_words
+from diascope.volume import Volume
+
+SHAPE = (20, 24, 5)
+GRID = Grid(SHAPE, np.diag([0.7, 0.8, 2.5, 1.0]))
+
+
+def said(folder: Path, task: str, data: np.ndarray, space: Space) -> Said:
+    block = DiascopeBlock.model_validate(
+        {"task": task, "needs": "index", "labels": {"1": "tumour"}, "licence": "Apache-2.0", "min_score": 0.5}
+    )
+    bundle = BundleInfo(f"tiny_{task}", folder, "1.0.0", "", block, "0" * 64)
+    affine = space.affine if isinstance(space, Grid) else np.eye(4)
+    volume = Volume(np.zeros(SHAPE, np.float32), space, ImageFacts(), "image")
+    return Said(bundle, volume, GridOfLogits(data.astype(np.float32), affine), f"tiny_{task}.seg.nii.gz")
+
+
+def slices() -> np.ndarray:
+    """A tumour with odds 1, 1, 9, 3 and 1 in the five slices."""
+    return np.stack([np.zeros(5), np.log([1, 1, 9, 3, 1])])[:, None, None, :]
+
+
+def boxes() -> np.ndarray:
+    found = np.zeros((6, 3, 1, 5))
+    found[:, 0, 0, 2] = (0.9, 1, 4, 6, 12, 16)
+    found[:, 0, 0, 3] = (0.7, 1, 4, 6, 12, 16)
+    return found
+
+
+def outline() -> np.ndarray:
+    drawn = np.zeros((2, *SHAPE))
+    drawn[1] = -5
+    drawn[1, 3:6, 4:8, 1:3] = 5
+    return drawn
+
+
+def test_three_networks_give_a_label_map_findings_and_predictions(tmp_path: Path) -> None:
+    found = answers_of(
+        [
+            said(tmp_path, "segment", outline(), GRID),
+            said(tmp_path, "classify", slices(), GRID),
+            said(tmp_path, "detect", boxes(), GRID),
+        ]
+    )
+
+    assert [one.bundle for one in found.segmentations or ()] == ["tiny_segment"]
+    assert int(found.masks["tiny_segment.seg.nii.gz"].data.sum()) == 3 * 4 * 2
+    assert [one.finding_id for one in found.findings or ()] == ["tiny_detect-1"]
+    assert [one.slice_k for one in found.predictions or ()] == [None, 0, 1, 2, 3, 4]
+    numbers = {(one.bundle, one.subject, one.quantity): (one.value, one.unit) for one in found.measurements}
+    assert numbers["tiny_classify", "tumour", "score"] == (pytest.approx(0.9), "1")
+    assert numbers["tiny_classify", "tumour", "highest_slice"] == (2.0, "slice_k")
+    assert numbers["tiny_detect", "tiny_detect-1", "score"] == (pytest.approx(0.9), "1")
+    assert numbers["tiny_detect", "tiny_detect-1", "longest_diameter"][1] == "mm"
+    assert numbers["tiny_segment", "tumour", "volume"] == (pytest.approx(24 * 0.7 * 0.8 * 2.5), "mm3")
+
+
+def test_what_nobody_asked_is_none_and_what_was_not_found_is_empty(tmp_path: Path) -> None:
+    found = answers_of([said(tmp_path, "detect", np.zeros((6, 3, 1, 5)), GRID)])
+
+    assert found.segmentations is None
+    assert found.predictions is None
+    assert found.findings == ()
+
+
+def test_off_a_grid_a_finding_has_voxels_and_no_millimetres(tmp_path: Path) -> None:
+    found = answers_of([said(tmp_path, "detect", boxes(), IndexGrid(SHAPE))])
+
+    assert {one.quantity for one in found.measurements} == {"score", "size"}
+    assert {one.unit for one in found.measurements} == {"1", "voxel"}
+
+
+def test_classes_are_told_in_words_without_per_cent() -> None:
+    of_slice = Prediction("tiny", "image", "tumour", 0.5, slice_k=3)
+
+    told = in_words([Prediction("tiny", "image", "covid_19", 0.984), of_slice])
+
+    assert told == "covid 19, score 0.98"
