@@ -213,7 +213,7 @@ def measure_worklist(out: Path, cases: int) -> None:
     index = CaseIndex(open_outs([out]), 0.1, 0)
     print(f"worklist of {cases} cases: read from cases.csv in {time.perf_counter() - began:.2f} s")
     verdicts = (("many", f"case-{at:015x}", "Reader", "accept", "a" * 64) for at in range(0, cases, 3))
-    index.load_states(verdicts)
+    index.replace_states("many", verdicts)
     asked = {
         "first page": WorklistRequest(),
         "page 900": WorklistRequest(page=900),

@@ -5,6 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
+from sqlalchemy import text
 
 from tests.viewer.browser import Browser
 from tests.viewer.conftest import Serve, Viewer, verdict
@@ -279,3 +280,32 @@ def test_many_readers_at_once_lose_nothing(viewer: Viewer) -> None:
     rows = viewer.browser().get("/api/export/verdicts.json").json
     assert len(rows) == 32
     assert len({(row["reviewer"], row["case_id"]) for row in rows}) == 32
+
+
+def test_what_another_server_saved_in_the_same_database_is_seen(serve: Serve) -> None:
+    one = serve()
+    two = serve(one.phantoms)
+    judge(one.browser("Reader One"), one.address("head"), urgent=True)
+
+    two.desk.record.follow()
+    seen = two.browser("Reader One").get("/api/worklist?list=urgent").json["rows"]
+    one.browser("Reader One").post(f"{one.address('head')}/undo", {"key": "undo-it-1"})
+    two.desk.record.follow()
+
+    assert [(row["case_id"], row["verdict"]) for row in seen] == [(one.case_id("head"), "accept")]
+    assert two.browser("Reader One").get("/api/worklist?list=urgent").json["rows"] == []
+
+
+def test_a_record_that_cannot_be_written_is_told_and_never_called_saved(viewer: Viewer) -> None:
+    browser, address = viewer.browser(), viewer.address("head")
+    said = verdict(browser, address)
+    with viewer.desk.record.shelves["out"].reviews._engine.begin() as connection:
+        connection.execute(text("ALTER TABLE verdicts RENAME TO elsewhere"))
+
+    answer = browser.post(f"{address}/verdict", said)
+    with viewer.desk.record.shelves["out"].reviews._engine.begin() as connection:
+        connection.execute(text("ALTER TABLE elsewhere RENAME TO verdicts"))
+
+    assert (answer.status, answer.code) == (503, "not_saved")
+    assert answer.json["error"]["cure"]
+    assert browser.post(f"{address}/verdict", said).status == 200

@@ -30,6 +30,7 @@ STATUS = {
     "locked": 423,
     "too_many_tries": 429,
     "fault": 500,
+    "not_saved": 503,
 }
 """HTTP status by error code; every other code is an unreadable result: 422."""
 

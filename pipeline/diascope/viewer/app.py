@@ -10,6 +10,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
+from sqlalchemy.exc import DBAPIError
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import Response
@@ -119,10 +120,12 @@ def make_app(desk: Desk) -> ASGIApp:
 
 
 def _fill(desk: Desk) -> None:
-    """Read reports behind the scenes, and look for new ones."""
+    """Read reports behind the scenes, and look for new ones, and for what other servers saved."""
     while not desk.closing.is_set():
         desk.index.refresh()
         desk.index.fill(seconds=1.0)
+        with contextlib.suppress(DBAPIError):  # a database that is being restarted; saving tells whoever saves
+            desk.record.follow()
         desk.closing.wait(2.0)
 
 

@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
+from sqlalchemy.exc import DBAPIError
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
@@ -103,6 +104,10 @@ async def _told(run: Callable[[], Awaitable[Response]]) -> Response:
         return problem.answer()
     except PipelineError as error:
         return problem_of(error).answer()
+    except DBAPIError as error:
+        log.warning("the record of verdicts does not answer: %s", type(error.orig).__name__)
+        cure = "nothing is lost on this page: try again when there is room on the disk and the database runs"
+        return Problem("not_saved", "it was not saved: the record of verdicts cannot be written or read", cure).answer()
     except Exception as error:  # noqa: BLE001 - what escapes is our bug: the page must show it, and go on
         log.error("".join(traceback.format_exception(error)))  # noqa: TRY400 - the log takes texts only
         cure = "try again; if it stays, please report it with the lines of the server's log"

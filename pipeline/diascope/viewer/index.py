@@ -110,9 +110,16 @@ class CaseIndex:
             self._db.execute(sql, values)
             self.version += 1
 
-    def load_states(self, rows: Iterable[tuple[str, str, str, str, str]]) -> None:
-        """Take in what readers said: out_id, case_id, reviewer, verdict, digest."""
+    def replace_states(self, out_id: str, rows: Iterable[tuple[str, str, str, str, str]], case_id: str = "") -> None:
+        """Take in what readers say now of a folder, or of one case of it.
+
+        Args:
+            out_id: The folder.
+            rows: out_id, case_id, reviewer, verdict and digest of the result.
+            case_id: The only case that `rows` are about; empty for all of them.
+        """
         with self._guard:
+            self._db.execute("DELETE FROM states WHERE out_id = ? AND ? IN ('', case_id)", (out_id, case_id))
             self._db.executemany("INSERT OR REPLACE INTO states VALUES (?, ?, ?, ?, ?)", rows)
             self.version += 1
 

@@ -41,13 +41,21 @@ class Record:
         self.index = index
         self.shelves = shelves
         self.blinded = blinded
-        for out_id in shelves:
-            self._load(out_id)
+        self._seen: dict[str, tuple[int, int]] = {}
+        self.follow()
 
     def close(self) -> None:
         """Let go of the databases."""
         for shelf in self.shelves.values():
             shelf.reviews.close()
+
+    def follow(self) -> None:
+        """Take in what other servers have written to the same database."""
+        for out_id, shelf in self.shelves.items():
+            newest = shelf.reviews.newest(shelf.key)
+            if self._seen.get(out_id) != newest:
+                self._seen[out_id] = newest
+                self._load(out_id)
 
     def save(self, case: CaseFiles, reviewer: str, asked: VerdictAsked) -> SavedVerdict:
         """Save a verdict; when this returns it is on the disk.
@@ -144,8 +152,12 @@ class Record:
     def _load(self, out_id: str) -> None:
         shelf = self.shelves[out_id]
         standing = shelf.reviews.standing(shelf.key)
-        self.index.load_states(_states(out_id, standing, blinded=self.blinded))
-        for case_id in {one.new.case_id for one in standing if one.new.asked.urgent}:
+        self.index.replace_states(out_id, _states(out_id, standing, blinded=self.blinded))
+        urgent = {one.new.case_id for one in standing if one.new.asked.urgent}
+        for row in self.index.query("SELECT case_id FROM cases WHERE out_id = ? AND urgent = 1", (out_id,)):
+            if row[0] not in urgent:
+                self._set(out_id, row[0], "urgent", 0)
+        for case_id in urgent:
             self._set(out_id, case_id, "urgent", 1)
         for claim in shelf.reviews.claims(shelf.key):
             self._set(out_id, claim.case_id, "claimed_by", claim.claimed_by)
@@ -154,8 +166,7 @@ class Record:
     def _tell(self, out_id: str, case_id: str) -> None:
         shelf = self.shelves[out_id]
         standing = shelf.reviews.standing(shelf.key, case_id)
-        self.index.change("DELETE FROM states WHERE out_id = ? AND case_id = ?", (out_id, case_id))
-        self.index.load_states(_states(out_id, standing, blinded=self.blinded))
+        self.index.replace_states(out_id, _states(out_id, standing, blinded=self.blinded), case_id)
         self._set(out_id, case_id, "urgent", int(any(one.new.asked.urgent for one in standing)))
 
 

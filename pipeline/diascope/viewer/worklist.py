@@ -75,7 +75,7 @@ def worklist_page(index: CaseIndex, asked: WorklistRequest, reviewer: str, *, bl
     """
     asked = unbiased(asked) if blinded else asked
     filters, values = _filters(asked, reviewer)
-    counts = _counts(index, filters, values, reviewer)
+    counts = _counts(index, asked, reviewer)
     if asked.list in {"refused", "quarantined"}:
         return {**_files_page(index, asked), "counts": counts, **_state(index)}
     where = f"{filters} AND ({_LISTS[asked.list]})"
@@ -225,14 +225,16 @@ def _filters(asked: WorklistRequest, reviewer: str) -> tuple[str, tuple[object, 
     return " AND ".join(parts), tuple(values)
 
 
-def _counts(index: CaseIndex, filters: str, values: tuple[object, ...], reviewer: str) -> dict[str, int]:
+def _counts(index: CaseIndex, asked: WorklistRequest, reviewer: str) -> dict[str, int]:
+    filters, values = _filters(asked, reviewer)
     sums = ", ".join(f"total({condition})" for condition in _LISTS.values())
     rows = index.query(
         f"SELECT {sums} {_JOIN}, (SELECT ? AS name) AS me_name WHERE {filters}",
         (reviewer, reviewer, *values),
     )
     counts = {name: int(count) for name, count in zip(_LISTS, rows[0], strict=True)}
-    held = index.query("SELECT code = ?, count(*) FROM files GROUP BY 1", (QUARANTINE,))
+    of_files = "SELECT code = ?, count(*) FROM files WHERE ? IN ('', out_id) GROUP BY 1"
+    held = index.query(of_files, (QUARANTINE, asked.out))
     files = {bool(row[0]): int(row[1]) for row in held}
     return {**counts, "refused": files.get(False, 0), "quarantined": files.get(True, 0)}
 

@@ -131,6 +131,15 @@ class Reviews:
             Claim(case_id, claimed.get(case_id, ""), assigned.get(case_id, "")) for case_id in {**claimed, **assigned}
         )
 
+    def newest(self, out_key: str) -> tuple[int, int]:
+        """Give the numbers of the newest rows: others, when another server has written."""
+        with self._engine.connect() as connection:
+            verdict, claim = (
+                connection.execute(select(func.max(table.c.id)).where(table.c.out_key == out_key)).scalar() or 0
+                for table in (VERDICTS, CLAIMS)
+            )
+        return verdict, claim
+
     def _insert(self, new: NewVerdict, values: Mapping[str, object]) -> Row[tuple[object, ...]]:
         asked = new.asked
         common = {
