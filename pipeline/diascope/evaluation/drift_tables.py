@@ -111,7 +111,8 @@ def compare_folders(reference: OutFolder, batch: OutFolder, rng: np.random.Gener
     for name in before.features.keys() & after.features.keys():
         sides = [features[one_per_patient(who, rng)] for features, who in (before.features[name], after.features[name])]
         if sides[0].shape[1] == sides[1].shape[1]:
-            found.append(replace(drift_of_vectors(sides[0], sides[1], rng), name=name))
+            words = f"{name} lie elsewhere than those of the reference"
+            found.append(replace(drift_of_vectors(sides[0], sides[1], rng), name=name, words=words))
     return tuple(sorted(with_holm(found), key=lambda one: (not one.has_moved, one.p_holm, -(one.psi or 0.0), one.name)))
 
 

@@ -92,7 +92,7 @@ def trend_plot(result: AuditResult, metric: str) -> str:
             f"{group.attribute}: {group.group}",
             (at, group.value),
             fontsize=7,
-            xytext=(5, -3),
+            xytext=(6, -9),
             textcoords="offset points",
             color=COLOURS[1],
         )
