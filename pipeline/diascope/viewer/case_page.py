@@ -91,7 +91,8 @@ def case_answer(case: CaseFiles, *, hides_ai: bool) -> dict[str, Any]:
             one for at, drawn in enumerate(report.segmentations or ()) for one in _segmentation(case, at, drawn)
         ],
         "heatmaps": [_heatmap(case, at, record) for at, record in enumerate(report.heatmaps or ())],
-        "findings": [_finding(case, finding) for finding in report.findings or ()],
+        # None: no network looked for any. That is not the same as none found.
+        "findings": None if report.findings is None else [_finding(case, finding) for finding in report.findings],
         "predictions": [asdict(one) for one in report.predictions or ()],
         "classes": _classes(report),
         "measurements": [asdict(one) for one in report.measurements or ()],

@@ -13,8 +13,8 @@ export function findingsPanel(view) {
   const { caseData, findings, draft } = view;
   const rows = findings.map((finding, at) => findingRow(view, finding, at));
   const missed = draft.missed.map((one, at) => missedRow(view, one, at));
-  const isSilent = caseData.findings === null || caseData.findings === undefined;
-  const empty = isSilent ? "No network of this run looks for lesions." : "Nothing was found.";
+  const empty = caseData.hides_ai ? "Hidden until your first read is saved."
+    : caseData.findings ? "Nothing was found." : "No network that was run looks for lesions.";
   return el("section", { class: "panel", "aria-label": "Findings" },
     el("h2", {}, "Findings", el("span", { class: "count" }, findings.length || ""), el("span", { class: "spacer" }),
       view.isReadOnly ? null : button("+ missed", () => view.actions.missed(), { class: "quiet", title: "Mark a missed lesion (M)" })),
