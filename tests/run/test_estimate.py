@@ -90,7 +90,7 @@ def test_one_window_is_tried_as_a_study_asks_for_it(bundle: BundleInfo) -> None:
     window = window_of(plan(bundle, study(1)), bundle)
 
     assert window is not None
-    assert (window.windows, window.window) == (1, (50, 50, 25))
+    assert (window.windows, window.window_shape) == (1, (50, 50, 25))
     assert window_of(plan(bundle, study(1, is_chosen=False)), bundle) is None
 
 

@@ -27,16 +27,16 @@ class Workload:
 
     Attributes:
         windows: How many windows, or slices.
-        window: Voxels of one, along its axes.
+        window_shape: Voxels of one, along its axes.
     """
 
     windows: int
-    window: tuple[int, ...]
+    window_shape: tuple[int, ...]
 
     @property
     def voxels(self) -> int:
         """All that goes through the network."""
-        return self.windows * prod(self.window)
+        return self.windows * prod(self.window_shape)
 
 
 @dataclass(frozen=True, slots=True)

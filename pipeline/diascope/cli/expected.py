@@ -65,7 +65,7 @@ def _tried(
         if name in known or one is None:
             continue
         try:
-            tried[name] = Speed(time_window(bundle, one.window, device.name, config.precision), one.voxels)
+            tried[name] = Speed(time_window(bundle, one.window_shape, device.name, config.precision), one.voxels)
         except PipelineError:  # it will be told when it runs; an estimate is not worth a failure
             continue
     return tried

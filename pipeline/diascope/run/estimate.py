@@ -106,7 +106,7 @@ def window_of(plan: Plan, bundle: BundleInfo) -> Workload | None:
     recipe = read_recipe(bundle.folder)
     chosen = (series for study in plan.to_run for choice in study.choices if choice.bundle == bundle.name
               for series in choice.chosen)  # fmt: skip
-    return next((Workload(1, _workload(recipe, series).window) for series in chosen), None)
+    return next((Workload(1, _workload(recipe, series).window_shape) for series in chosen), None)
 
 
 def image_voxels(study: StudyPlan) -> int:

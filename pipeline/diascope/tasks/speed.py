@@ -14,12 +14,12 @@ _TRIES = 3
 _LONGEST_S = 10.0
 
 
-def time_window(bundle: BundleInfo, window: tuple[int, ...], device: str, precision: Precision) -> float:
+def time_window(bundle: BundleInfo, window_shape: tuple[int, ...], device: str, precision: Precision) -> float:
     """Time one window; the first that a network sees is slower and does not count.
 
     Args:
         bundle: A verified bundle.
-        window: (x, y, z) or (x, y) voxels.
+        window_shape: (x, y, z) or (x, y) voxels.
         device: As torch spells it.
         precision: Of the run.
 
@@ -31,7 +31,7 @@ def time_window(bundle: BundleInfo, window: tuple[int, ...], device: str, precis
         InputError: Its numbers are not finite on an empty window.
     """
     opened = open_network(bundle.folder, bundle.sha256, device)
-    shape = window if len(window) == 3 else (*window, 1)
+    shape = window_shape if len(window_shape) == 3 else (*window_shape, 1)
     empty = NetworkInput(np.zeros((_channels(bundle), *shape), dtype=np.float32), np.eye(4))
     run_network(opened, empty, precision)
     seconds: list[float] = []
