@@ -86,7 +86,7 @@ class Grid:
         Along the axes of the voxels, each taken for the patient axis nearest to it.
         """
         reach_mm = dict(zip(self.axcodes, np.multiply(self.shape, self.spacing_mm).tolist(), strict=True))
-        x_mm, y_mm, z_mm = (reach_mm.get(low, reach_mm.get(high, 0.0)) for low, high in _LETTERS)
+        x_mm, y_mm, z_mm = (next(reach_mm[letter] for letter in both if letter in reach_mm) for both in _LETTERS)
         return x_mm, y_mm, z_mm
 
     @property
