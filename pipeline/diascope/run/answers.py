@@ -99,8 +99,8 @@ def answers_of(said: Iterable[Said]) -> Answers:
             confidences.append(confidence_in_classes(named))
             measurements += numbers_of_predictions(named)
     masks = {file: merged(drawn) for file, drawn in parts.items()}
-    for file, (one, promised) in outlines.items():
-        segmentations.append(_segmentation(one, masks[file], promised))
+    for file, (one, bounds) in outlines.items():
+        segmentations.append(_segmentation(one, masks[file], bounds))
         measurements += measure_labels(masks[file], one.volume, one.bundle.name, one.volume.image_id)
     confidence, kind = least_sure(confidences)
     return Answers(

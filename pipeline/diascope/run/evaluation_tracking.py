@@ -97,13 +97,18 @@ def _track_alone(folder: Path, result: AuditResult, extra: Extra, settings: Trac
     tracker = open_tracker(folder, settings, tell)
     if tracker is None:
         return
-    said = {"task": result.task, "threshold": result.threshold, "rows": result.rows, "patients": result.patients}
-    groups = ", ".join(map(str, result.settings["groups"]))
+    params: dict[str, str | float | int] = {
+        "task": result.task,
+        "threshold": result.threshold,
+        "rows": result.rows,
+        "patients": result.patients,
+        "groups": ", ".join(map(str, result.settings["groups"])),
+    }
     tracker.start(
         RunDescription(
             result.title,
             f"audit {result.settings_sha256} {result.table_sha256}",
-            {**said, "groups": groups},
+            params,
             {"diascope.command": "audit"},
             f"Verdict: **{result.verdict}**. The report is audit/audit.html among the artifacts.",
         )
