@@ -168,7 +168,7 @@ def new_page(browser: Any, url: str, size: tuple[int, int] = (900, 560)) -> Revi
     parts = urlsplit(url)
     review = ReviewPage(page, f"{parts.scheme}://{parts.netloc}{parts.path.rstrip('/')}")
     page.on("request", lambda request: review.asked.append(request.url))
-    page.on("pageerror", lambda error: review.problems.append(str(error)))
+    page.on("pageerror", lambda error: review.problems.append(getattr(error, "stack", None) or str(error)))
     page.on(
         "console",
         lambda said: (

@@ -117,7 +117,7 @@ def test_keys_stay_alive_after_a_drop_down_and_are_silent_while_typing(serve: Se
 
     # A comment is not left behind without a word.
     review.press("Escape", "n")
-    review.page.get_by_text("Not saved yet").wait_for()
+    review.page.locator(".toast").get_by_text("Not saved yet").wait_for()
     assert review.evaluate("app.caseView.caseData.case_id") == viewer.case_id("head")
     review.press("n")
     wait_for_case(review, viewer.case_id("head"))

@@ -84,6 +84,7 @@ export function listenToKeys(actions) {
       if (event.key === "Escape") event.target.blur();
       return;
     }
+    if (event.target.type === "range" && /^(Arrow|Page|Home|End)/.test(event.key)) return;
     const row = rows.get(spell(event));
     const action = row && actions[row.action];
     if (!action || (isPressable(event.target) && ["Enter", "Space"].includes(row.keys))) return;

@@ -127,7 +127,7 @@ export class WorklistView {
     return el("div", { class: "list-title" },
       el("h1", {}, "diascope"), (session.outs || []).length > 1 ? null : el("span", { class: "what" }, out?.title),
       (session.outs || []).length > 1 ? dropDown([["", "All folders"], ...session.outs.map((one) => [one.id, one.title])], this.query.out || "", (id) => this.#set({ out: id }), { "aria-label": "folder" }) : null,
-      out?.mlflow_url ? el("a", { class: "quiet", href: out.mlflow_url, target: "_blank", rel: "noreferrer noopener" }, "MLflow run") : null,
+      /^https?:/.test(out?.mlflow_url || "") ? el("a", { class: "quiet", href: out.mlflow_url, target: "_blank", rel: "noreferrer noopener" }, "MLflow run") : null,
       el("span", { class: "spacer" }),
       session.reviewer ? el("span", { class: "reviewer" }, session.reviewer, session.role === "reader" ? " (reads only)" : "") : null,
       el("button", { type: "button", class: "quiet", title: "keys (?)", "aria-label": "keys", on: { click: () => this.app.help() } }, "?"));
