@@ -9,7 +9,7 @@ import pytest
 from diascope.bundles.find import BundleInfo, DiascopeBlock
 from diascope.geometry import Grid, IndexGrid
 from diascope.imaging.resample import GridOfLogits
-from diascope.tasks.detect import Detection, detect, join_slices, overlap_of, slice_boxes
+from diascope.tasks.detect import Detection, detect, join_slices, overlap_of, slice_boxes, without_nested
 
 SHAPE = (40, 50, 9)
 
@@ -60,6 +60,18 @@ def test_boxes_that_overlap_in_neighbouring_slices_are_one_lesion_and_others_are
     assert sorted(len(chain) for chain in chains) == [1, 1, 2]
     assert (one, above) in chains
     assert overlap_of(one, above) == pytest.approx(80 / 120)
+
+
+def test_a_box_within_a_larger_one_of_its_slice_is_the_same_lesion_with_the_higher_score() -> None:
+    large = Detection(1, 0.6, 2, (10, 10), (30, 30))
+    inner = replace(large, score=0.9, low_ij=(12, 12), high_ij=(20, 20))
+    beside = replace(large, score=0.8, low_ij=(25, 10), high_ij=(45, 30))
+    elsewhere = replace(inner, slice_at=3)
+    of_other_kind = replace(inner, label=2)
+
+    kept = without_nested([inner, beside, large, elsewhere, of_other_kind])
+
+    assert set(kept) == {replace(large, score=0.9), beside, elsewhere, of_other_kind}
 
 
 def test_one_slice_without_a_box_does_not_make_two_lesions_and_two_do() -> None:
