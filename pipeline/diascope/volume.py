@@ -82,7 +82,8 @@ class Mask:
             raise InputError(f"a mask must be uint8 or uint16, got {self.data.dtype}")
         _check_array(self.data, self.space, kinds="u")
         counts = np.zeros(np.iinfo(self.data.dtype).max + 1, dtype=np.int64)
-        for plane in self.data:  # bincount takes eight bytes per voxel: not of a whole chest at once
+        # bincount takes eight bytes per voxel: not of a whole chest at once, and in the order of the memory.
+        for plane in np.moveaxis(self.data, int(np.argmax(self.data.strides)), 0):
             counts += np.bincount(plane.ravel(), minlength=len(counts))
         if nameless := sorted(set(np.flatnonzero(counts).tolist()) - {0} - set(self.labels)):
             raise InputError(f"label values without a name: {nameless}")

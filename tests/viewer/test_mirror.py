@@ -87,6 +87,7 @@ def test_a_mirror_that_breaks_costs_nothing(viewer: Viewer, caplog: pytest.LogCa
 
 
 @pytest.mark.real
+@pytest.mark.filterwarnings("ignore:.*noload.*", "ignore::DeprecationWarning:mlflow")  # MLflow's own, on import
 def test_the_numbers_arrive_in_the_run_of_the_batch(viewer: Viewer, tmp_path: Path) -> None:
     import mlflow
 

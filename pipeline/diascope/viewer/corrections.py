@@ -27,7 +27,7 @@ from diascope.viewer.answers import Problem
 from diascope.viewer.case_page import CaseFiles
 from diascope.viewer.draft import Draft
 from diascope.viewer.outs import inside
-from diascope.viewer.volumes import LabelPart, dense, dense_file, label_parts
+from diascope.viewer.volumes import LabelPart, dense_file, label_parts
 from diascope.viewer.voxels import Scratch, read_header
 from diascope.volume import Mask
 
@@ -272,19 +272,24 @@ def merged(whole: NDArray[Any], part: NDArray[np.uint8], values: list[int]) -> N
         part: (i, j, k) dense values of the corrected part.
         values: Value in the map of each dense value, from 1.
     """
-    dtype = np.uint8 if max([*values, int(whole.max(initial=0))]) < 256 else np.uint16
+    stored = np.asarray(whole)
+    if stored.dtype not in (np.uint8, np.uint16):
+        stored = stored.astype(np.uint16)
+    largest = max([*values, int(stored.max(initial=0))])
+    dtype = np.uint8 if largest < 256 else np.uint16
+    others = np.arange(largest + 1, dtype=dtype)
+    others[values] = 0
     table = np.array([0, *values], dtype=dtype)
     corrected: NDArray[Any] = table[part]
-    others = np.asarray(whole).astype(dtype, copy=False)
-    kept = (corrected == 0) & (dense(whole, values) == 0)
-    corrected[kept] = others[kept]
-    return corrected
+    return np.where(corrected != 0, corrected, others[stored])
 
 
 def _names(target: Target, corrected: NDArray[np.unsignedinteger]) -> dict[int, str]:
     names = {label.value: label.name for label in target.drawn.labels}
     # A value that the network's map holds and its report does not name is kept as it was.
-    unnamed = set(np.flatnonzero(np.bincount(corrected.ravel(order="K"))).tolist()) - {0} - set(names)
+    present = np.zeros(np.iinfo(corrected.dtype).max + 1, np.bool_)
+    present[corrected] = True
+    unnamed = set(np.flatnonzero(present).tolist()) - {0} - set(names)
     return names | {value: f"value_{value}" for value in unnamed}
 
 

@@ -83,8 +83,13 @@ def dense(stored: NDArray[Any], values: Sequence[int]) -> NDArray[np.uint8]:
 
     Args:
         stored: (i, j, k) label values, integers or whole floats.
-        values: At most 255 of them.
+        values: At most 255 of them, rising.
     """
+    if stored.dtype in (np.uint8, np.uint16):
+        every = np.zeros(np.iinfo(stored.dtype).max + 1, np.uint8)
+        known = [value for value in values if value < len(every)]
+        every[known] = np.arange(1, len(known) + 1)
+        return every[stored]
     largest = max(values, default=0)
     table = np.zeros(largest + 2, np.uint8)
     table[list(values)] = np.arange(1, len(values) + 1)
