@@ -130,6 +130,7 @@ def test_series_of_two_sessions_are_nothing_to_do_and_the_reason_is_told(tmp_pat
     [
         ({"channels": CHANNELS, "select": {"modality": ["MR"]}}, "takes the place of select"),
         ({"channels": {"t1": {}}}, "two or more"),
+        ({"channels": CHANNELS, "within": {"bundle": "brain", "label": "brainstem"}}, "looks at whole images"),
         ({"channels": {"t1": {}, "t2": {"select": "all"}}}, "a channel is one image"),
     ],
 )

@@ -81,6 +81,8 @@ class BundleUse(Settings):
             raise ValueError("channels needs two or more; for one image there is select")
         if several := [name for name, rule in self.channels.items() if rule.select == "all"]:
             raise ValueError(f"channels.{several[0]}: a channel is one image, not all")
+        if self.channels and self.within is not None:
+            raise ValueError("within: a network with several channels looks at whole images")
         return self
 
 
