@@ -64,7 +64,8 @@ def box_of_part(mask: Mask, value: int, place: Place, part: Part) -> BoxIJK | No
     grid = mask.space
     if not pieces or not isinstance(grid, Grid):
         return None
-    points_ras_mm = grid.to_ras_mm(np.argwhere(pieces[0].voxels) + np.array(pieces[0].box_ijk[0], dtype=np.float64))
+    index_ijk = np.argwhere(pieces[0].voxels) + np.array(pieces[0].box_ijk[0])
+    points_ras_mm = grid.to_ras_mm(index_ijk.astype(np.float64))
     half_mm = np.abs(grid.affine[:3, :3]).sum(axis=1) / 2
     low_mm, high_mm = points_ras_mm.min(axis=0) - half_mm, points_ras_mm.max(axis=0) + half_mm
     fractions = np.array([part.left_right, part.back_front, part.foot_head])

@@ -125,7 +125,7 @@ def check_shown(volumes: Sequence[ClassedVolume], names: Sequence[str]) -> NDArr
             hint="move a case that does into the split train, or look at source.column and source.classes",
             code="class_without_example",
         )
-    return counts / counts.sum()
+    return np.asarray(counts / counts.sum())
 
 
 def whole_samples(volumes: Sequence[ClassedVolume]) -> list[Sample]:

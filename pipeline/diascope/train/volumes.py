@@ -15,7 +15,7 @@ from torch import Tensor
 
 from diascope.errors import GridMismatch, InputError
 from diascope.findings import ImageFacts
-from diascope.geometry import IndexGrid, Space
+from diascope.geometry import Space
 from diascope.io.nifti import space_of
 from diascope.io.raster import RasterReader
 from diascope.io.series import Series
@@ -60,8 +60,11 @@ def read_image(path: Path, case: str) -> ReadImage:
     except (OSError, ImageFileError, EOFError) as error:
         raise InputError(f"case {case}: a file cannot be read ({type(error).__name__})") from None
     except InputError as error:
-        raise InputError(f"case {case}: a file cannot be read ({error.message})", error.hint) from None
-    space = space_of(stored.header, values.shape)[0] if values.ndim == 3 else IndexGrid((1, 1, 1))
+        raise InputError(f"case {case}: a file cannot be read ({error.message})", hint=error.hint) from None
+    if values.ndim != 3:
+        raise InputError(f"case {case}: a file has {values.ndim} axes, expected 3")
+    i, j, k = values.shape
+    space, _ = space_of(stored.header, (i, j, k))
     return ReadImage(values, np.asarray(stored.affine, dtype=np.float64), space)
 
 
