@@ -70,8 +70,9 @@ class ReviewPage:
             """(id) => {
                 const view = globalThis.diascope?.caseView;
                 if (view?.caseData?.case_id !== id || !view.picture.tiles().length) return false;
-                const slices = view.picture.stage.kind === "slices";
-                if (slices && !Object.keys(view.picture.stage.latest || {}).length) return false;
+                const { stage } = view.picture;
+                const isWaiting = stage.kind === "slices" && stage.tiles().some((tile) => !stage.latest[tile.plane]);
+                if (isWaiting) return false;
                 return view.overlays.labelUrls(view.caseData, view.imageId).every((url) => view.overlays.maps.has(url));
             }""",
             arg=case_id,

@@ -230,6 +230,29 @@ def test_what_is_left_in_the_patient_is_on_the_side_that_says_l(
         assert columns.mean() > (head[0] + head[2]) / 2 + 10, f"the ball is not towards L in the {plane} plane"
 
 
+@pytest.mark.parametrize("renderer", ["webgl", "slices"])
+def test_zoom_keeps_the_crosshair_and_a_drag_moves_the_picture_with_the_mouse(
+    tmp_path: Path, serve: Serve, open_page: OpenPage, renderer: str
+) -> None:
+    viewer = serve(write_blocks(tmp_path / "out"))
+    review = open_page(viewer.url, size=(800, 460))
+    review.enter(viewer.url)
+    review.open_case(viewer.case_id("oblique"), renderer)
+    cross = "app.caseView.picture.tiles()[0].toCanvas(app.caseView.picture.view.cursor)"
+    before, wide = review.evaluate(cross), review.cells()["axial"]
+
+    review.press("+", "+")
+    review.picture()
+    zoomed, large = review.evaluate(cross), review.cells()["axial"]
+    review.evaluate("app.caseView.picture.pan(app.caseView.picture.tiles()[0], 24, -15)")
+    review.picture()
+    moved = review.evaluate(cross)
+
+    assert large["pxPerI"] / wide["pxPerI"] == pytest.approx(1.25**2, rel=0.01)
+    assert np.subtract(zoomed, before) == pytest.approx([0, 0], abs=1)
+    assert np.subtract(moved, zoomed) == pytest.approx([24, -15], abs=1)
+
+
 def test_an_image_without_a_frame_has_no_letters_and_rows_run_down(serve: Serve, open_page: OpenPage) -> None:
     viewer = serve()
     review = open_page(viewer.url)

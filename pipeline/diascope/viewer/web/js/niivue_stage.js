@@ -23,6 +23,8 @@ const INVERTED = "diascope_gray_inverted";
 /** Of the view in 3-D: NiiVue leaves room to turn a long body, which a quarter of the stage has not got. */
 const VOLUME_SCALE = 1.5;
 
+const MOST_ZOOM = 20;
+
 /** Load the library, once. @returns {Promise<any>} */
 export async function loadNiivue() {
   if (!globalThis.niivue) {
@@ -168,9 +170,13 @@ export class NiivueStage {
     }
   }
 
+  /** Larger or smaller about the crosshair; NiiVue by itself zooms about the origin of the patient's frame. */
   zoomBy(factor) {
-    const [x, y, z, zoom] = this.nv.scene.pan2Dxyzmm;
-    this.nv.setPan2Dxyzmm([x, y, z, Math.min(Math.max(zoom * factor, 1), 20)]);
+    const old = this.nv.scene.pan2Dxyzmm;
+    const zoom = Math.min(Math.max(old[3] * factor, 1), MOST_ZOOM);
+    if (zoom === 1) return this.resetView();
+    const mm = this.nv.frac2mm(this.nv.scene.crosshairPos);
+    return this.nv.setPan2Dxyzmm([...[0, 1, 2].map((axis) => old[axis] + mm[axis] * (old[3] - zoom)), zoom]);
   }
 
   panBy(tile, dx, dy) {
@@ -179,8 +185,9 @@ export class NiivueStage {
     if (!at) return;
     const [across, up] = IN_PLANE[at.axCorSag];
     const [, , width, height] = at.leftTopWidthHeight;
-    pan[across] += (dx / width) * at.fovMM[0];
-    pan[up] -= (dy / height) * at.fovMM[1];
+    // NiiVue shifts first and scales then. A mirrored plane has a negative width.
+    pan[across] += (dx / width) * at.fovMM[0] * pan[3];
+    pan[up] -= (dy / height) * at.fovMM[1] * pan[3];
     this.nv.setPan2Dxyzmm(pan);
   }
 
@@ -194,10 +201,11 @@ export class NiivueStage {
 
   /** Where each plane lies on the canvas, in its pixels. @returns {Tile[]} */
   tiles() {
-    if (!this.image) return [];
+    // Off the page the canvas has no size, and no place on it is a number.
+    if (!this.image || !this.canvas.isConnected || !this.canvas.clientWidth) return [];
     const cells = cellsInPx(this.cells, this.canvas.width, this.canvas.height);
     return (this.nv.screenSlices || [])
-      .filter((one) => one.axCorSag <= 2)
+      .filter((one) => one.axCorSag <= 2 && one.leftTopWidthHeight[2] && one.leftTopWidthHeight[3] > 0)
       .map((one) => this.#tile(one, cells.find((cell) => cell.plane === PLANE_NAMES[one.axCorSag])))
       .filter((one) => one.cell);
   }

@@ -67,6 +67,7 @@ export class Picture {
     const image = caseData.images.find((one) => one.image_id === imageId);
     Object.assign(this, { caseData, image, nifti: null, measured: [], draftBox: null });
     this.say("");
+    this.#blank(true);
     if (!image?.url) return this.fail(image?.error);
     this.affine = displayAffine(image);
     this.shape = image.shape_ijk;
@@ -100,7 +101,7 @@ export class Picture {
   }
 
   tiles() {
-    return this.stage && this.affine ? this.stage.tiles() : [];
+    return this.stage && this.affine && !this.isBlank ? this.stage.tiles() : [];
   }
 
   /** Draw the marks at the next frame. */
@@ -289,7 +290,15 @@ export class Picture {
     this.#place();
   }
 
+  /** Until an image has come nothing is shown: never another case's picture below this one's marks. */
+  #blank(isBlank) {
+    this.isBlank = isBlank;
+    if (this.stage) this.stage.canvas.style.visibility = isBlank ? "hidden" : "visible";
+    this.refresh();
+  }
+
   #place() {
+    this.#blank(false);
     this.arrange();
     this.stage.setCursor(this.view.cursor);
     this.onShown?.();

@@ -23,7 +23,11 @@ export class SliceStage {
     this.onLost = () => {};
     this.cut = cut;
     this.cells = [];
-    this.view = { zoom: 1, x: 0, y: 0 };
+    /** The voxel in the middle of each cell. */
+    this.centre = [0, 0, 0];
+    this.zoom = 1;
+    this.generation = 0;
+    this.latest = {};
     this.pictures = new Map();
     this.cursor = [0, 0, 0];
     this.isHidden = false;
@@ -39,12 +43,14 @@ export class SliceStage {
     this.affine = affine;
     this.shape = shape;
     this.views = Object.fromEntries(["axial", "coronal", "sagittal"].map((plane) => [plane, viewOf(plane, affine)]));
-    this.forget();
+    this.latest = {};
+    this.#newGeneration();
+    this.resetView();
   }
 
   /** Pictures with another overlay or window are other pictures. */
   forget() {
-    this.pictures.clear();
+    this.#newGeneration();
     this.draw();
   }
 
@@ -76,20 +82,24 @@ export class SliceStage {
 
   finish() {}
 
+  /** Larger or smaller about the crosshair. */
   zoomBy(factor) {
-    this.view.zoom = Math.min(Math.max(this.view.zoom * factor, 1), 20);
-    if (this.view.zoom === 1) this.view = { zoom: 1, x: 0, y: 0 };
-    this.draw();
+    const zoom = Math.min(Math.max(this.zoom * factor, 1), 20);
+    if (zoom === 1) return this.resetView();
+    this.centre = this.centre.map((value, axis) => this.cursor[axis] + ((value - this.cursor[axis]) * this.zoom) / zoom);
+    this.zoom = zoom;
+    return this.draw();
   }
 
-  panBy(_tile, dx, dy) {
-    this.view.x += dx;
-    this.view.y += dy;
+  panBy(tile, dx, dy) {
+    this.centre[tile.horizontal] -= dx / tile.pxPerI;
+    this.centre[tile.vertical] -= dy / tile.pxPerJ;
     this.draw();
   }
 
   resetView() {
-    this.view = { zoom: 1, x: 0, y: 0 };
+    this.zoom = 1;
+    this.centre = this.shape.map((count) => (count - 1) / 2);
     this.draw();
   }
 
@@ -118,13 +128,12 @@ export class SliceStage {
     const view = this.views[cell.plane];
     const spacing = spacingOf(this.affine);
     const [across, down] = [this.shape[view.horizontal] * spacing[view.horizontal], this.shape[view.vertical] * spacing[view.vertical]];
-    const pxPerMm = Math.min(cell.width / across, cell.height / down) * this.view.zoom;
+    const pxPerMm = Math.min(cell.width / across, cell.height / down) * this.zoom;
     const pxPerI = view.horizontalSense * spacing[view.horizontal] * pxPerMm;
     const pxPerJ = view.verticalSense * spacing[view.vertical] * pxPerMm;
-    const [midX, midY] = [cell.x + cell.width / 2 + this.view.x, cell.y + cell.height / 2 + this.view.y];
     const map = {
-      x0: midX - (pxPerI * (this.shape[view.horizontal] - 1)) / 2,
-      y0: midY - (pxPerJ * (this.shape[view.vertical] - 1)) / 2,
+      x0: cell.x + cell.width / 2 - pxPerI * this.centre[view.horizontal],
+      y0: cell.y + cell.height / 2 - pxPerJ * this.centre[view.vertical],
       pxPerI,
       pxPerJ,
     };
@@ -134,7 +143,7 @@ export class SliceStage {
   #drawTile(tile) {
     const index = Math.min(Math.max(Math.round(this.cursor[tile.normal]), 0), this.shape[tile.normal] - 1);
     const request = { plane: tile.plane, index, limits: this.limits, isHidden: this.isHidden };
-    const picture = this.#picture(request);
+    const { picture, isLate } = this.#picture(request);
     if (!picture) return;
     const { context } = this;
     const [width, height] = [Math.abs(tile.pxPerI) * this.shape[tile.horizontal], Math.abs(tile.pxPerJ) * this.shape[tile.vertical]];
@@ -144,11 +153,13 @@ export class SliceStage {
     context.beginPath();
     context.rect(tile.cell.x, tile.cell.y, tile.cell.width, tile.cell.height);
     context.clip();
+    // Another slice until this one has come: dim, so that nobody reads it.
+    context.globalAlpha = isLate ? 0.35 : 1;
     context.drawImage(picture, left, top, width, height);
     context.restore();
   }
 
-  /** The picture of a slice, or the last one of this plane until it has come. */
+  /** The picture of a slice; the last one of this plane, said to be late, until it has come. */
   #picture(request) {
     const key = JSON.stringify(request);
     const known = this.pictures.get(key);
@@ -157,19 +168,19 @@ export class SliceStage {
       this.#ask(key, request);
       this.#askAhead(request);
     }
-    return known || this.latest?.[request.plane] || null;
+    if (known) this.latest[request.plane] = known;
+    return { picture: known || this.latest[request.plane], isLate: !known };
   }
 
   async #ask(key, request) {
-    try {
-      const picture = await this.cut(request);
-      this.latest = { ...this.latest, [request.plane]: picture };
-      this.pictures.set(key, picture);
-      if (this.pictures.size > KEPT) this.pictures.delete(this.pictures.keys().next().value);
-      this.draw();
-    } catch {
-      this.pictures.delete(key);
-    }
+    const { generation } = this;
+    const picture = await this.cut(request).catch(() => null);
+    // What was asked for another image, or with other overlays, must never be shown for this one.
+    if (generation !== this.generation) return;
+    if (!picture) return void this.pictures.delete(key);
+    this.pictures.set(key, picture);
+    if (this.pictures.size > KEPT) this.pictures.delete(this.pictures.keys().next().value);
+    this.draw();
   }
 
   /** The next slices, so that scrolling does not wait. */
@@ -180,8 +191,13 @@ export class SliceStage {
       const count = this.shape[this.views[request.plane].normal];
       if (index < 0 || index >= count || this.pictures.has(key)) continue;
       this.pictures.set(key, null);
-      this.cut({ ...request, index }).then((picture) => this.pictures.set(key, picture), () => this.pictures.delete(key));
+      this.#ask(key, { ...request, index });
     }
+  }
+
+  #newGeneration() {
+    this.generation += 1;
+    this.pictures.clear();
   }
 }
 
