@@ -9,6 +9,8 @@ import pytest
 from PIL import Image
 
 from diascope.bundles.find import find_bundle
+from diascope.bundles.lock import write_lock
+from diascope.evaluation.calibration_file import CALIBRATION, BundleCalibration, ConfidenceCurve, write_calibration
 from diascope.explain.reference import Standing
 from diascope.explain.request import RawMap
 from diascope.explain.settings import ExplainSettings
@@ -183,6 +185,21 @@ def test_an_image_that_is_foreign_to_its_network_makes_its_map_unsupported() -> 
 
     assert (usual.trust, foreign.trust, unknown.trust) == ("supported", "unsupported", "supported")
     assert "features 3.10 from the card's images" in foreign.trust_reason
+
+
+def test_a_confidence_that_the_card_never_saw_makes_the_map_unsupported(tmp_path: Path) -> None:
+    folder = write_tiny_bundle(tmp_path / "models")
+    sure = ConfidenceCurve(raw=(0.99999, 0.999999), seen=(0.8, 0.9), cases=20)
+    write_calibration(folder / CALIBRATION, BundleCalibration(split="calibration", patients=20, confidence=sure))
+    write_lock(tmp_path / "models" / "bundles.lock", folder)
+
+    (report,), _ = run(tmp_path, tmp_path / "models", "tiny_bright", OCCLUSION % (FEW, "sample: 0"), cases=1)
+
+    (record,) = report.heatmaps or ()
+    (asked,) = [one for one in record.checks if one.name == "confidence_in_reference"]
+    assert asked.passed is False
+    assert record.trust == "unsupported"
+    assert "on the card's images 1.00 and more" in record.trust_reason
 
 
 def test_maps_of_several_images_of_one_network_are_kept_apart() -> None:

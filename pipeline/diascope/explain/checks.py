@@ -178,7 +178,8 @@ def _faithful(explained: Explained, settings: CheckSettings) -> Iterator[Check]:
         return
     for name, gain in found.gains.items():
         words = name.replace("_", " ")
-        reason = f"{words} {gain.mean:.2f} ({gain.low:.2f} to {gain.high:.2f})"
+        without = "" if gain.low > 0 else ", which does not exclude 0"
+        reason = f"{words} {gain.mean:.2f} ({gain.low:.2f} to {gain.high:.2f}){without}"
         yield Check(name, gain.low > 0, gain.mean, reason)
     better = found.infidelity < found.infidelity_of_even
     reason = (

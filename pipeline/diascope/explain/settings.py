@@ -75,16 +75,16 @@ class CheckSettings(Settings):
     cells: Annotated[int, Field(ge=2)] = 16
     """Pieces along the longest axis of a window that are deleted and inserted."""
 
-    steps: Annotated[int, Field(ge=2)] = 8
+    steps: Annotated[int, Field(ge=2)] = 5
     """Points of a deletion curve."""
 
-    windows: PositiveInt = 4
+    windows: PositiveInt = 2
     """Windows that are deleted and inserted, those with the most to explain first."""
 
-    removals: Annotated[int, Field(ge=4)] = 32
+    removals: Annotated[int, Field(ge=4)] = 16
     """Random removals for the infidelity."""
 
-    noisy_images: PositiveInt = 3
+    noisy_images: PositiveInt = 2
     """Slightly noisy images for the max-sensitivity."""
 
 
