@@ -11,7 +11,8 @@ from safetensors import safe_open
 from diascope.bundles.find import BundleInfo, find_bundle
 from diascope.bundles.network import open_network, prepare_input
 from diascope.config import find_config
-from diascope.findings import ImageFacts
+from diascope.evaluation.curves import delong
+from diascope.findings import ImageFacts, Prediction
 from diascope.geometry import Grid, IndexGrid, Space
 from diascope.imaging.resample import GridOfLogits
 from diascope.tasks.classify import classify
@@ -25,7 +26,7 @@ from diascope.train.volumes import read_case
 from diascope.volume import Volume
 
 OUTLINES = ("brain_structures_segmentation", "flair_glioma_segmentation")
-OTHERS = ("flair_glioma_classification",)
+OTHERS = ("flair_glioma_classification", "flair_glioma_detection", "chest_xray_lung_segmentation")
 
 
 @pytest.fixture(params=(*OUTLINES, *OTHERS))
@@ -37,6 +38,12 @@ def labels_of(bundle: BundleInfo, data: np.ndarray, space: Space) -> np.ndarray:
     opened = open_network(bundle.folder, bundle.sha256, "cpu")
     prepared = prepare_input(bundle, Volume(data, space, ImageFacts(), "image"))
     return segment(GridOfLogits(run_network(opened, prepared), prepared.affine), space, bundle).data
+
+
+def classes_of(bundle: BundleInfo, data: np.ndarray, space: Space) -> tuple[Prediction, ...]:
+    prepared = prepare_input(bundle, Volume(data, space, ImageFacts(), "image"))
+    logits = run_network(open_network(bundle.folder, bundle.sha256, "cpu"), prepared)
+    return classify(GridOfLogits(logits, prepared.affine), space, bundle, "image")
 
 
 def test_its_weights_are_small_and_hold_no_pickle(bundle: BundleInfo) -> None:
@@ -72,11 +79,8 @@ def test_it_runs_on_an_image_of_any_shape_and_gives_the_source_voxels_back(name:
 def test_a_classifier_judges_every_slice_of_a_scan_of_any_shape(repository: Path) -> None:
     bundle = find_bundle("flair_glioma_classification", repository / "models")
     data = np.random.default_rng(0).uniform(0, 900, (37, 52, 23)).astype(np.float32)
-    space = IndexGrid(data.shape)
-    prepared = prepare_input(bundle, Volume(data, space, ImageFacts(), "image"))
-    logits = run_network(open_network(bundle.folder, bundle.sha256, "cpu"), prepared)
 
-    found = classify(GridOfLogits(logits, prepared.affine), space, bundle, "image")
+    found = classes_of(bundle, data, IndexGrid(data.shape))
 
     assert [one.slice_k for one in found] == [None, *range(23)]
 
@@ -105,6 +109,36 @@ def test_gliomas_of_held_out_patients_are_outlined_also_in_12_bits(repository: P
 
     assert np.mean(overlaps) > 0.8
     assert overlaps_12_bit == pytest.approx(overlaps, abs=0.02)
+
+
+@pytest.mark.data
+def test_slices_with_glioma_are_told_apart_in_12_bits_and_from_sagittal_storage(
+    repository: Path, shared_data: Path
+) -> None:
+    bundle = find_bundle("flair_glioma_classification", repository / "models")
+    cases = cases_of(read_manifest(repository / "data_manifests" / "lgg_flair.csv", shared_data), "calibration")[:3]
+    tumour = LabelSettings(name="tumour", colour="#d62728")
+    rng = np.random.default_rng(0)
+    # Stored as front to back, foot to head, right to left, as a sagittal scan is.
+    sagittal = np.array([[0, 0, -1.0, 0], [1.0, 0, 0, 0], [0, 2.0, 0, 0], [0, 0, 0, 1.0]])
+    scores: dict[str, list[float]] = {"plain": [], "12 bits": []}
+    shown: list[bool] = []
+    for case in cases:
+        image, label = (one[0].numpy() for one in read_case(case, [tumour]))
+        fine = (image * 13.7 + rng.uniform(-27, 27, image.shape)).clip(0, 4095).astype(np.float32)
+        for name, data in (("plain", image), ("12 bits", fine)):
+            scores[name] += [one.score for one in classes_of(bundle, data, IndexGrid(data.shape))[1:]]
+        shown += (label > 0).any(axis=(0, 1)).tolist()
+        axial = Grid(fine.shape, np.diag([1.0, 1.0, 2.0, 1.0]))
+        turned = np.moveaxis(fine, (0, 1, 2), (2, 0, 1))[:, :, ::-1]
+        as_sagittal = classes_of(bundle, turned, Grid(turned.shape, sagittal))
+        assert as_sagittal[0].score == pytest.approx(classes_of(bundle, fine, axial)[0].score, abs=1e-4)
+        assert len(as_sagittal) == 1  # the network's slices are none of the source's
+
+    for said in scores.values():
+        auc = delong(np.array(shown), np.array(said), np.zeros(len(said), dtype=np.int64))
+        assert auc is not None
+        assert auc.value > 0.95
 
 
 def test_the_scores_on_the_gliomas_card_are_of_the_manifests_test_patients(repository: Path) -> None:

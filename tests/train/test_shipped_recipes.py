@@ -1,0 +1,202 @@
+"""The shipped trainings, made small: on phantoms each beats a stated bar, and stock MONAI says the same."""
+
+import csv
+import json
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+import pytest
+from monai.bundle import run as stock_run
+
+from diascope.bundles.find import find_bundle
+from diascope.bundles.network import open_network, prepare_input
+from diascope.errors import InputError
+from diascope.findings import ImageFacts
+from diascope.imaging.resample import GridOfLogits
+from diascope.tasks.classify import probabilities
+from diascope.tasks.detect import detect
+from diascope.tasks.inference import run_network
+from diascope.train.bundle_training import train_bundle
+from diascope.train.progress import read_log
+from diascope.train.settings import TrainConfig, load_train_config
+from diascope.train.training import train_network, training_data
+from diascope.train.volumes import read_image
+from diascope.volume import Volume
+from tests.train.recipe_phantoms import write_crops, write_radiographs, write_tumours
+
+SMALL_2D = ["network.args.filters=[8,8,16,16,16]", "batch_size=4", "steps_per_epoch=12", "optimiser.learning_rate=0.01"]
+
+
+def recipe(repository: Path, name: str, root: Path, phantom: Callable[[Path], Path], *overrides: str) -> TrainConfig:
+    """A shipped config, on phantoms, with a small network that starts from nothing."""
+    manifest = phantom(root)
+    start = ["init_from=null"] if name not in {"chest_xray_lung_segmentation", "hippocampus_segmentation"} else []
+    common = ["precision=fp32", "epochs=3", "validate_every_epochs=1", "schedule.warmup_steps=2", "data_workers=0"]
+    where = [f"manifest={manifest}", f"data_root={root}"]
+    return load_train_config(
+        repository / "configs" / f"train_{name}.yaml", [*where, *start, *common, "batch_size=2", *overrides]
+    )
+
+
+def last(config: TrainConfig, out: Path) -> dict[str, float]:
+    train_network(config, out)
+    return read_log(out / "log.jsonl")[-1]
+
+
+def test_crops_of_two_labels_are_learnt(repository: Path, tmp_path: Path) -> None:
+    small = ["network.args.filters=[8,8,16,16]", "steps_per_epoch=10", "optimiser.learning_rate=0.01"]
+    config = recipe(repository, "hippocampus_segmentation", tmp_path, write_crops, *small)
+    # The window of the shipped training is three times as large.
+    window = {"spatial_size": [32, 48, 32]}
+    affine = next(one for one in config.augmentation if one.name == "RandAffined")
+    smaller = affine.model_copy(update={"args": {**affine.args, **window}})
+    augmentation = tuple(smaller if one is affine else one for one in config.augmentation)
+    inferer = config.inferer.model_copy(update={"args": {**config.inferer.args, "roi_size": [32, 48, 32]}})
+    config = config.model_copy(update={"augmentation": augmentation, "inferer": inferer})
+
+    measured = last(config, tmp_path / "out")
+
+    assert measured["dice_anterior_hippocampus"] > 0.7
+    assert measured["dice_posterior_hippocampus"] > 0.7
+
+
+def test_lungs_on_pictures_are_learnt_from_the_pictures_that_have_a_mask(repository: Path, tmp_path: Path) -> None:
+    config = recipe(repository, "chest_xray_lung_segmentation", tmp_path, write_radiographs, *SMALL_2D)
+
+    measured = last(config, tmp_path / "out")
+
+    assert measured["dice_lungs"] > 0.85
+    assert len(training_data(config).source.volumes) == 4  # of 8 training pictures
+
+
+def test_classes_of_pictures_are_learnt_from_a_column_of_the_manifest(repository: Path, tmp_path: Path) -> None:
+    config = recipe(repository, "chest_xray_covid_classification", tmp_path, write_radiographs, *SMALL_2D)
+
+    measured = last(config, tmp_path / "out")
+
+    assert measured["auc_covid_19"] > 0.9
+
+
+def test_a_class_without_an_example_is_named_before_the_first_epoch(repository: Path, tmp_path: Path) -> None:
+    config = recipe(
+        repository, "chest_xray_covid_classification", tmp_path, write_radiographs, "source.classes={COVID-19: 1}"
+    )
+
+    with pytest.raises(InputError, match="no training slice shows none of the labels"):
+        training_data(config)
+
+
+@pytest.fixture(scope="module")
+def classifier(repository: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[TrainConfig, Path]:
+    root = tmp_path_factory.mktemp("classifier")
+    config = recipe(repository, "flair_glioma_classification", root, write_tumours, *SMALL_2D)
+    return config, _bundle(config, root)
+
+
+@pytest.fixture(scope="module")
+def detector(repository: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[TrainConfig, Path]:
+    root = tmp_path_factory.mktemp("detector")
+    small = ["network.args.pyramid_channels=16", "epochs=5"]
+    config = recipe(repository, "flair_glioma_detection", root, write_tumours, *SMALL_2D, *small)
+    return config, _bundle(config, root)
+
+
+def test_slices_with_a_tumour_are_told_from_those_without(classifier: tuple[TrainConfig, Path]) -> None:
+    _, folder = classifier
+
+    assert read_log(folder.parents[1] / "out" / "log.jsonl")[-1]["auc_tumour"] > 0.9
+    card = (folder / "docs" / "README.md").read_text()
+    assert "| site A |" in card
+    assert "slices of 2 patients" in card
+
+
+def test_the_classifiers_table_has_every_slice_of_every_test_case_with_its_truth(
+    classifier: tuple[TrainConfig, Path],
+) -> None:
+    config, folder = classifier
+
+    with (folder.parents[1] / "out" / "test_scores.csv").open() as stream:
+        rows = list(csv.DictReader(stream))
+
+    for case in ("scan-6", "scan-7"):
+        mask = np.asarray(nib.load(config.data_root / f"{case}_label.nii.gz").dataobj)
+        mine = [row for row in rows if row["case"] == case]
+        assert [int(row["slice_k"]) for row in mine] == list(range(mask.shape[2]))
+        assert [row["is_shown"] == "True" for row in mine] == mask.any(axis=(0, 1)).tolist()
+
+
+def test_a_classifier_says_the_same_under_stock_monai(classifier: tuple[TrainConfig, Path], tmp_path: Path) -> None:
+    config, folder = classifier
+
+    ours = _output(folder, config.data_root / "scan-6_image.nii.gz")
+    stock = _stock(folder, config.data_root / "scan-6_image.nii.gz", tmp_path)
+
+    assert stock.shape[-1] == 2
+    assert stock[0, 0, :, 1] == pytest.approx(probabilities(ours.logits[:, 0, 0], "softmax")[0], abs=1e-5)
+
+
+def test_tumours_are_found_where_they_are(detector: tuple[TrainConfig, Path]) -> None:
+    config, folder = detector
+    bundle = find_bundle(str(folder))
+    image = read_image(config.data_root / "scan-6_image.nii.gz", "scan-6")
+    mask = np.asarray(nib.load(config.data_root / "scan-6_label.nii.gz").dataobj)
+
+    found = detect(_output(folder, config.data_root / "scan-6_image.nii.gz"), image.space, bundle, "scan-6")
+
+    assert found
+    low, high = np.argwhere(mask).min(axis=0), np.argwhere(mask).max(axis=0) + 1
+    shared = np.clip(np.minimum(high, found[0].box_ijk[1]) - np.maximum(low, found[0].box_ijk[0]), 0, None).prod()
+    union = (high - low).prod() + np.subtract(found[0].box_ijk[1], found[0].box_ijk[0]).prod() - shared
+    assert shared / union > 0.3
+
+
+def test_the_detectors_limit_was_set_on_the_calibration_split_and_its_card_has_the_curve(
+    detector: tuple[TrainConfig, Path],
+) -> None:
+    _, folder = detector
+
+    block = json.loads((folder / "configs" / "metadata.json").read_text())["diascope"]
+    card = (folder / "docs" / "README.md").read_text()
+    assert block["task"] == "detect"
+    assert block["min_score"] != 0.5
+    assert f"from {block['min_score']:.3f} on are reported" in card
+    assert "sensitivity at 0.25 fp" in card
+
+
+def test_a_detector_says_the_same_under_stock_monai(detector: tuple[TrainConfig, Path], tmp_path: Path) -> None:
+    config, folder = detector
+
+    ours = _output(folder, config.data_root / "scan-6_image.nii.gz")
+    stock = _stock(folder, config.data_root / "scan-6_image.nii.gz", tmp_path)
+
+    assert np.moveaxis(stock, -1, 0) == pytest.approx(ours.logits, abs=1e-3)
+
+
+def _bundle(config: TrainConfig, root: Path) -> Path:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # MONAI warns at each `_target_` that a config is a program
+        return train_bundle(config, root / "out", models=root / "models")
+
+
+def _output(folder: Path, image: Path) -> GridOfLogits:
+    bundle = find_bundle(str(folder))
+    read = read_image(image, "scan")
+    prepared = prepare_input(bundle, Volume(read.values, read.space, ImageFacts(), "scan"))
+    return GridOfLogits(run_network(open_network(bundle.folder, bundle.sha256, "cpu"), prepared), prepared.affine)
+
+
+def _stock(folder: Path, image: Path, out: Path) -> np.ndarray:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # MONAI's readers and its config parser warn freely
+        stock_run(
+            config_file=str(folder / "configs" / "inference.json"),
+            bundle_root=str(folder),
+            datalist=[{"image": str(image)}],
+            output_dir=str(out),
+            device="$torch.device('cpu')",
+        )
+    (written,) = out.rglob("*.nii.gz")
+    return np.asarray(nib.load(written).dataobj)
