@@ -88,7 +88,11 @@ def test_the_whole_is_summed_up_with_time_and_disk(tmp_path: Path) -> None:
 
 
 def test_a_time_that_nobody_knows_is_not_made_up(tmp_path: Path) -> None:
-    assert "time: not known" in plan_text(plan(tmp_path), Estimate({}, ()))
+    assert "time: not known" in plan_text(plan(tmp_path), Estimate({}, (), is_known=False))
+
+
+def test_where_everything_is_done_nothing_is_left(tmp_path: Path) -> None:
+    assert "time: nothing is left to run" in plan_text(plan(tmp_path), EXPECTED.without({"case-a"}))
 
 
 def test_a_machine_is_told_no_path_and_no_free_text(tmp_path: Path) -> None:

@@ -95,6 +95,8 @@ def _time_line(expected: Estimate) -> str:
     total = expected.total_seconds
     if total is None:
         return "time: not known before the networks have run here once; --plan tries one window of each"
+    if not expected.seconds:
+        return "time: nothing is left to run"
     return f"time: about {duration_text(total)} (estimate)"
 
 

@@ -46,17 +46,19 @@ class Estimate:
     """How long a run will take.
 
     Attributes:
-        seconds: Of each study that runs, by case_id; empty where a network's speed is not known.
+        seconds: Of each study that runs, by case_id.
         basis: What the numbers rest on, a sentence per network.
+        is_known: Whether the speed of each network is; else there are no seconds.
     """
 
     seconds: Mapping[str, float]
     basis: tuple[str, ...]
+    is_known: bool = True
 
     @property
     def total_seconds(self) -> float | None:
         """Of all studies; None where nothing is known."""
-        return sum(self.seconds.values()) if self.seconds else None
+        return sum(self.seconds.values()) if self.is_known else None
 
     def without(self, done: Container[str]) -> "Estimate":
         """Leave out cases that are done already."""
@@ -76,7 +78,7 @@ def estimate(plan: Plan, speeds: Speeds, machine: Machine) -> Estimate:
     basis = (*(_basis(bundle, known.get(bundle.name)) for bundle in plan.bundles), _around_basis(around))
     work = workloads(plan)
     if any(bundle not in known for study in plan.to_run for bundle in work[study.case_id]):
-        return Estimate({}, basis)
+        return Estimate({}, basis, is_known=False)
     per_file = around.seconds_per_voxel if around else 0.0
     return Estimate(
         {
