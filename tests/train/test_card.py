@@ -43,3 +43,11 @@ def test_it_says_where_a_transfer_began_without_the_folder() -> None:
 
     assert "It began with the weights of `hippocampus_start`." in text
     assert "/secret" not in text
+
+
+def test_what_could_not_be_calibrated_is_said_with_its_reason() -> None:
+    config = parse_settings(TrainConfig, slice_config(Path("nowhere")))
+    reason = "the confidence curve: 8 patients are too few for a curve, 30 are needed"
+
+    assert f"## What is not calibrated\n\n- {reason}\n\n## Licence" in card_text(config, INTERIM, EFFORT, {}, [reason])
+    assert "not calibrated" not in card_text(config, INTERIM, EFFORT, {})

@@ -95,10 +95,11 @@ def _make(config: TrainConfig, out: Path, network: nn.Module, models: Path | Non
     write_bundle(config, network, folder, card_text(config, INTERIM, effort, last))
     chosen = operating_point(config, folder)
     write_bundle(config, network, folder, card_text(config, INTERIM, effort, last), chosen)
-    judge_bundle(config, folder)
+    unjudged = judge_bundle(config, folder)
+    write_bundle(config, network, folder, card_text(config, INTERIM, effort, last, unjudged), chosen)
     if not is_interim:
         results = test_results(config, folder, out)
-        write_bundle(config, network, folder, card_text(config, results, effort, last), chosen)
+        write_bundle(config, network, folder, card_text(config, results, effort, last, unjudged), chosen)
     return install_bundle(folder, models) if models else folder
 
 

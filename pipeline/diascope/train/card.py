@@ -34,7 +34,9 @@ class Effort:
     parameters: int
 
 
-def card_text(config: TrainConfig, results: str, effort: Effort, validation: Mapping[str, float]) -> str:
+def card_text(
+    config: TrainConfig, results: str, effort: Effort, validation: Mapping[str, float], unjudged: Sequence[str] = ()
+) -> str:
     """Write the card in markdown.
 
     Args:
@@ -42,6 +44,7 @@ def card_text(config: TrainConfig, results: str, effort: Effort, validation: Map
         results: What came out on the test cases, in words; see `results`.
         effort: What it cost.
         validation: Last values of the log, by metric name.
+        unjudged: What could not be learnt of its results, a sentence each.
     """
     bundle = config.bundle
     labels = "\n".join(f"| {value} | {label.name} |" for value, label in enumerate(bundle.labels, start=1))
@@ -84,7 +87,7 @@ measures {_when(config)} were: {_validation_text(validation)}.{note}
 
 {results}
 
-## Licence
+{_unjudged_text(unjudged)}## Licence
 
 {bundle.licence}
 
@@ -130,6 +133,12 @@ def labels_text(config: TrainConfig, scores: Sequence[TestScore]) -> str:
     worst = sorted((score for score in scores if not np.isnan(score.dice)), key=lambda score: score.dice)[:WORST_SHOWN]
     lines += ["", "The worst: " + "; ".join(_worst_text(score) for score in worst) + "."]
     return "\n".join(lines)
+
+
+def _unjudged_text(unjudged: Sequence[str]) -> str:
+    if not unjudged:
+        return ""
+    return "## What is not calibrated\n\n" + "".join(f"- {sentence}\n" for sentence in unjudged) + "\n"
 
 
 def _network_text(config: TrainConfig, effort: Effort) -> str:

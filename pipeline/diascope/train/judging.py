@@ -119,6 +119,7 @@ def _write_reference(config: TrainConfig, folder: Path, images: list[JudgedImage
         images = [*images, *_judged(config, folder, "train")]
     if reference := _tried(lambda: _reference(images), "reference features", missing):
         write_reference(folder / REFERENCE, reference, split)
+        (folder / REFERENCE).chmod(0o644)  # safetensors writes for the owner only
 
 
 def _judged(config: TrainConfig, folder: Path, split: Split = "calibration") -> Iterator[JudgedImage]:
