@@ -51,6 +51,8 @@ class DiceCrossEntropy(nn.Module):
 class CrossEntropy(nn.Module):
     """torch's cross-entropy, for labels that have a channel of their own as MONAI's do."""
 
+    full_weights: Tensor
+
     def __init__(self, settings: LossSettings, class_weights: ClassWeights) -> None:
         """Build it.
 
