@@ -209,9 +209,9 @@ def measure_worklist(out: Path, cases: int) -> None:
         score = rng.random()
         lines.append(f"case-{at:015x},done,1.0,{score:.4f},raw,{json.dumps(bool(score < 0.15))},,1,{at % 7},")
     (out / "cases.csv").write_text("\n".join(lines) + "\n")
-    began = time.perf_counter()
-    index = CaseIndex(open_outs([out]), 0.1, 0)
-    print(f"worklist of {cases} cases: read from cases.csv in {time.perf_counter() - began:.2f} s")
+    print(f"worklist of {cases} cases")
+    timed("  read from cases.csv", lambda: CaseIndex.opened(open_outs([out]), 0.1, 0), 1)
+    index = CaseIndex.opened(open_outs([out]), 0.1, 0)
     verdicts = (("many", f"case-{at:015x}", "Reader", "accept", "a" * 64) for at in range(0, cases, 3))
     index.replace_states("many", verdicts)
     asked = {

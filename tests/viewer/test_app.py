@@ -2,7 +2,6 @@
 
 import gzip
 import json
-import time
 
 import nibabel as nib
 import numpy as np
@@ -102,12 +101,15 @@ def test_next_goes_through_the_queue_once_and_around(viewer: Viewer) -> None:
     assert back["case_id"] == order[0][0]
 
 
-def test_the_prior_study_of_the_patient_is_found(viewer: Viewer) -> None:
-    case = viewer.browser().get(viewer.address("followup"))
-    time.sleep(0)
+def test_the_prior_study_of_the_patient_is_found_and_its_image_that_is_alike(viewer: Viewer) -> None:
+    viewer.desk.index.fill()
+    browser = viewer.browser()
 
-    assert case.json["prior"] == {"out": "out", "case_id": viewer.case_id("head"), "days_before": 91}
-    assert viewer.browser().get(viewer.address("head")).json["prior"] is None
+    prior = browser.get(viewer.address("followup")).json["prior"]
+
+    head = viewer.case_id("head"), viewer.image_id("head")
+    assert prior == {"out": "out", "case_id": head[0], "image_id": head[1], "days_before": 91}
+    assert browser.get(viewer.address("head")).json["prior"] is None
 
 
 def test_what_a_run_writes_while_the_viewer_is_open_appears(viewer: Viewer) -> None:

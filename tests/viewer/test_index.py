@@ -10,7 +10,7 @@ from tests.phantoms import Phantoms
 
 
 def index_of(phantoms: Phantoms) -> CaseIndex:
-    return CaseIndex(open_outs([phantoms.folder]), 0.1, 0)
+    return CaseIndex.opened(open_outs([phantoms.folder]), 0.1, 0)
 
 
 def rows(index: CaseIndex) -> dict[str, dict[str, object]]:

@@ -121,6 +121,11 @@ def make_app(desk: Desk) -> ASGIApp:
 
 def _fill(desk: Desk) -> None:
     """Read reports behind the scenes, and look for new ones, and for what other servers saved."""
+    try:
+        desk.index.refresh(force=True)
+        desk.record.follow()
+    finally:
+        desk.index.open()
     while not desk.closing.is_set():
         desk.index.refresh()
         desk.index.fill(seconds=1.0)

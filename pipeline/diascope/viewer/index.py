@@ -87,7 +87,7 @@ class CaseIndex:
     """The table of all cases; safe to use from several threads."""
 
     def __init__(self, outs: Sequence[ServedOut], sample_part: float, sample_seed: int) -> None:
-        """Take in what the folders hold; what stands only in reports comes with `fill`."""
+        """Start empty: `load` takes in what the folders hold, and whoever asks waits until `open`."""
         self.outs = {out.out_id: out for out in outs}
         self._sampling = (sample_part, sample_seed)
         self._guard = threading.RLock()
@@ -97,10 +97,23 @@ class CaseIndex:
         self._stamps: dict[str, tuple[int, ...]] = {}
         self._look_again = 0.0
         self.version = 0
-        self.refresh(force=True)
+        self._is_open = threading.Event()
+
+    @classmethod
+    def opened(cls, outs: Sequence[ServedOut], sample_part: float, sample_seed: int) -> "CaseIndex":
+        """Make a table that is loaded and open."""
+        index = cls(outs, sample_part, sample_seed)
+        index.refresh(force=True)
+        index.open()
+        return index
+
+    def open(self) -> None:
+        """Let those in who wait: 100,000 cases take some seconds to load, and the server starts meanwhile."""
+        self._is_open.set()
 
     def query(self, sql: str, values: Sequence[object] = ()) -> list[sqlite3.Row]:
-        """Ask the table."""
+        """Ask the table, when it is open."""
+        self._is_open.wait()
         with self._guard:
             return self._db.execute(sql, values).fetchall()
 
@@ -108,6 +121,14 @@ class CaseIndex:
         """Change the table; whoever polls learns that something changed."""
         with self._guard:
             self._db.execute(sql, values)
+            self.version += 1
+
+    def set_urgent(self, out_id: str, case_ids: Iterable[str]) -> None:
+        """Say which cases of a folder are urgent; all others are not."""
+        with self._guard:
+            self._db.execute("UPDATE cases SET urgent = 0 WHERE out_id = ? AND urgent = 1", (out_id,))
+            mark = "UPDATE cases SET urgent = 1 WHERE out_id = ? AND case_id = ?"
+            self._db.executemany(mark, ((out_id, case_id) for case_id in case_ids))
             self.version += 1
 
     def replace_states(self, out_id: str, rows: Iterable[tuple[str, str, str, str, str]], case_id: str = "") -> None:

@@ -31,7 +31,7 @@ class Record:
     """Saves verdicts and claims, and tells the index."""
 
     def __init__(self, index: CaseIndex, shelves: Mapping[str, Shelf], *, blinded: bool) -> None:
-        """Load what was said so far into the index.
+        """Keep where it is; `follow` tells the index what was said so far.
 
         Args:
             index: All cases.
@@ -42,7 +42,6 @@ class Record:
         self.shelves = shelves
         self.blinded = blinded
         self._seen: dict[str, tuple[int, int]] = {}
-        self.follow()
 
     def close(self) -> None:
         """Let go of the databases."""
@@ -50,7 +49,7 @@ class Record:
             shelf.reviews.close()
 
     def follow(self) -> None:
-        """Take in what other servers have written to the same database."""
+        """Tell the index what was said so far, also by other servers that write to the same database."""
         for out_id, shelf in self.shelves.items():
             newest = shelf.reviews.newest(shelf.key)
             if self._seen.get(out_id) != newest:
@@ -153,12 +152,7 @@ class Record:
         shelf = self.shelves[out_id]
         standing = shelf.reviews.standing(shelf.key)
         self.index.replace_states(out_id, _states(out_id, standing, blinded=self.blinded))
-        urgent = {one.new.case_id for one in standing if one.new.asked.urgent}
-        for row in self.index.query("SELECT case_id FROM cases WHERE out_id = ? AND urgent = 1", (out_id,)):
-            if row[0] not in urgent:
-                self._set(out_id, row[0], "urgent", 0)
-        for case_id in urgent:
-            self._set(out_id, case_id, "urgent", 1)
+        self.index.set_urgent(out_id, {one.new.case_id for one in standing if one.new.asked.urgent})
         for claim in shelf.reviews.claims(shelf.key):
             self._set(out_id, claim.case_id, "claimed_by", claim.claimed_by)
             self._set(out_id, claim.case_id, "assigned_to", claim.assigned_to)

@@ -89,7 +89,8 @@ def dense(stored: NDArray[Any], values: Sequence[int]) -> NDArray[np.uint8]:
         every = np.zeros(np.iinfo(stored.dtype).max + 1, np.uint8)
         known = [value for value in values if value < len(every)]
         every[known] = np.arange(1, len(known) + 1)
-        return every[stored]
+        mapped: NDArray[np.uint8] = every[stored]
+        return mapped
     largest = max(values, default=0)
     table = np.zeros(largest + 2, np.uint8)
     table[list(values)] = np.arange(1, len(values) + 1)
