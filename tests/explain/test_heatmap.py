@@ -305,6 +305,21 @@ def test_an_unknown_layer_names_the_near_ones() -> None:
     assert "did you mean features" in caught.value.hint
 
 
+def test_a_layer_that_has_no_part_in_the_answer_is_refused_and_crashes_nothing() -> None:
+    class WithSideBranch(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.used, self.unused = nn.Conv2d(1, 2, 3), nn.Conv2d(1, 4, 3)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            self.unused(x)
+            return self.used(x).mean((2, 3))
+
+    with pytest.raises(ConfigError, match="does not fit this network at the layer unused") as caught:
+        explain(opened(WithSideBranch()), textured(2, 1), classify("grad_cam", layer="unused"))
+    assert caught.value.code == "method_unfit"
+
+
 def test_a_target_that_the_network_lacks_is_refused_with_what_it_has() -> None:
     request = ExplainRequest("classify", 7, "effusion")
 

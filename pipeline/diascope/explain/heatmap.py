@@ -164,7 +164,22 @@ def _attribute(
         with warnings.catch_warnings():
             # Captum warns that it sets hooks and gradients, and then undoes both.
             warnings.filterwarnings("ignore", category=UserWarning, module="captum")
-            yield method.run(MethodInput(subject, part, baseline, layer, request.budget, at_once, request.seed + start))
+            given = MethodInput(subject, part, baseline, layer, request.budget, at_once, request.seed + start)
+            yield _run_method(method, given, request.method)
+
+
+def _run_method(method: Method, given: MethodInput, name: str) -> Attribution:
+    """Run a method; what torch cannot do with a network costs a run its heatmap, not its results."""
+    try:
+        return method.run(given)
+    except RuntimeError as error:  # also of a card that has not enough memory for gradients
+        first_line = (str(error).splitlines() or [""])[0]
+        where = f" at the layer {given.layer}" if given.layer else ""
+        raise ConfigError(
+            f"{name} does not fit this network{where}: {first_line[:160]}",
+            hint="name another layer, or use occlusion, which needs no gradient",
+            code="method_unfit",
+        ) from error
 
 
 def _fit(method: Method, subject: Subject, first: Windows, request: ExplainRequest) -> str:
