@@ -1,6 +1,6 @@
 /** The frame of a case page: bar above, picture, panels, status line below. Made once, filled per case. */
 
-import { VERDICTS, imageChoiceText, imageText, spoken } from "./case_facts.js";
+import { VERDICTS, imageChoiceText, imageText, onImage, spoken } from "./case_facts.js";
 import { button, dropDown, el, fill, keyCap } from "./dom.js";
 
 /** @param {any} view the case view */
@@ -53,17 +53,18 @@ function toolsOf(view) {
   const images = caseData.images.filter((one) => one.url || one.error);
   const isFlat = image?.shape_ijk?.[2] === 1;
   const pressed = (text, key, isOn, action) => el("button", { type: "button", class: "tool", "aria-pressed": String(Boolean(isOn)), on: { click: action } }, text, keyCap(key));
+  const has = (kind) => onImage(caseData[kind], view.imageId).length > 0;
   const presets = picture.grey?.presets || [];
   return [
     images.length > 1 ? dropDown(images.map((one, at) => [one.image_id, imageChoiceText(one, at)]), view.imageId, (id) => view.showImage(id), { class: "image-choice", "aria-label": "image" }) : null,
     el("span", { class: "group" }, dropDown([["0", "Auto window"], ...presets.map((one, at) => [String(at + 1), `${at + 1}  ${one.name}`]), ["m", "manual"]],
       windowKey(picture), (key) => key !== "m" && picture.chooseWindow(Number(key)), { "aria-label": "window", title: "window (0 to 5); drag with the right button" })),
     el("span", { class: "group" },
-      (caseData.segmentations || []).length ? pressed("Seg", "S", overlays.show.seg, actions.toggleSeg) : null,
-      (caseData.heatmaps || []).length ? pressed("Heat", "H", overlays.show.heat, actions.toggleHeat) : null,
-      (caseData.findings || []).length ? pressed("Boxes", "B", overlays.show.box, actions.toggleBox) : null,
-      (caseData.truth || []).length ? pressed("Truth", "T", overlays.show.truth, actions.toggleTruth) : null,
-      (caseData.uncertainty || []).length ? pressed("Uncertain", "I", overlays.show.uncertainty, actions.toggleUncertainty) : null),
+      has("segmentations") ? pressed("Seg", "S", overlays.show.seg, actions.toggleSeg) : null,
+      has("heatmaps") ? pressed("Heat", "H", overlays.show.heat, actions.toggleHeat) : null,
+      has("findings") ? pressed("Boxes", "B", overlays.show.box, actions.toggleBox) : null,
+      has("truth") ? pressed("Truth", "T", overlays.show.truth, actions.toggleTruth) : null,
+      has("uncertainty") ? pressed("Uncertain", "I", overlays.show.uncertainty, actions.toggleUncertainty) : null),
     el("span", { class: "group" },
       isFlat ? null : pressed("One plane", ".", picture.view.isSingle, actions.single),
       isFlat || !picture.stage?.has3d ? null : pressed("3-D", "Z", picture.view.has3d, actions.toggle3d),
