@@ -26,7 +26,12 @@ from diascope.train.volumes import read_case
 from diascope.volume import Volume
 
 OUTLINES = ("brain_structures_segmentation", "flair_glioma_segmentation")
-OTHERS = ("flair_glioma_classification", "flair_glioma_detection", "chest_xray_lung_segmentation")
+OTHERS = (
+    "flair_glioma_classification",
+    "flair_glioma_detection",
+    "chest_xray_lung_segmentation",
+    "chest_xray_covid_classification",
+)
 
 
 @pytest.fixture(params=(*OUTLINES, *OTHERS))

@@ -154,7 +154,7 @@ class SliceDetector(RetinaNetDetector):  # type: ignore[misc]  # MONAI is not ty
 
         Args:
             anchors: (n, 4) per image.
-            targets: As in `forward`.
+            targets: Per image `boxes` (n, 4) and `labels` (n,) from 0.
             num_anchor_locs_per_level: Places with anchors on each level.
 
         Returns:

@@ -91,7 +91,7 @@ def lesions_of(output: NDArray[np.float32], bundle: BundleInfo) -> dict[str, tup
     """Join the boxes of a detector's output into the lesions that are reported.
 
     Args:
-        output: See `slice_boxes`.
+        output: (6, boxes, 1, slices), see `slice_boxes`.
         bundle: Names the labels, and says from which score on a finding is reported.
 
     Returns:

@@ -13,8 +13,8 @@ class Seen:
     """One entry per held-out image, in their order.
 
     Attributes:
-        outputs: Of the network, without batch.
-        labels: The truth.
+        outputs: (channels, ...) of the network, without batch.
+        labels: (1, ...) label maps, or (k,) classes of slices.
         cases: Names of the cases.
     """
 
