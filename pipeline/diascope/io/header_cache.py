@@ -31,6 +31,9 @@ _BATCH = 2000
 # So long another run may hold the cache before this one does without.
 _WAIT_S = 0.5
 
+# Where the dataclasses of a header are defined.
+_OURS = ("diascope.io.", "diascope.findings", "diascope.image_facts", "diascope.geometry")
+
 _TABLE = """
 CREATE TABLE IF NOT EXISTS headers (
     path BLOB NOT NULL, salt TEXT NOT NULL, size_bytes INTEGER NOT NULL, mtime_ns INTEGER NOT NULL,
@@ -158,7 +161,7 @@ class _Unpickler(pickle.Unpickler):
 
     def find_class(self, module: str, name: str) -> Any:
         # A dotted name would reach what the module imports: `Path.write_text`.
-        if module.startswith(("diascope.io.", "diascope.findings")) and "." not in name:
+        if module.startswith(_OURS) and "." not in name:
             found = super().find_class(module, name)
             if dataclasses.is_dataclass(found) and found.__module__ == module:
                 return found
