@@ -186,8 +186,8 @@ def test_confidence_and_features_are_compared_with_the_card(right: Explained) ->
     cheap = CheckSettings(enabled=False)
 
     usual = check(right, cheap, locked(), Standing(0.8, 0.7, 0.9))
-    odd = check(right, cheap, locked(), Standing(distance=1.4))
-    foreign = check(right, cheap, locked(), Standing(distance=2.6))
+    odd = check(right, cheap, locked(), Standing(out_of_distribution=1.4))
+    foreign = check(right, cheap, locked(), Standing(out_of_distribution=2.6))
     unsure = check(right, cheap, locked(), Standing(0.6, 0.7))
 
     assert by_name(usual)["confidence_in_reference"].passed

@@ -179,8 +179,8 @@ def test_an_image_that_is_foreign_to_its_network_makes_its_map_unsupported() -> 
     )  # fmt: skip
     made, spaces = MadeMap("net", "img", raw, yes), {"img": IndexGrid((2, 3, 1))}
 
-    _, (usual,) = settle_maps([made], spaces, {("net", "img"): Standing(distance=0.7)})
-    _, (foreign,) = settle_maps([made], spaces, {("net", "img"): Standing(distance=3.1)})
+    _, (usual,) = settle_maps([made], spaces, {("net", "img"): Standing(out_of_distribution=0.7)})
+    _, (foreign,) = settle_maps([made], spaces, {("net", "img"): Standing(out_of_distribution=3.1)})
     _, (unknown,) = settle_maps([made], spaces)
 
     assert (usual.trust, foreign.trust, unknown.trust) == ("supported", "unsupported", "supported")

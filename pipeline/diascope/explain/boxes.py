@@ -83,14 +83,14 @@ def anchor_logits(detector: AnchoredDetector, images: torch.Tensor) -> torch.Ten
 
 
 def matched_anchor(
-    detector: AnchoredDetector, image: torch.Tensor, extent: Sequence[int], box: Box, target: int
+    detector: AnchoredDetector, image: torch.Tensor, extent_voxels: Sequence[int], box: Box, target: int
 ) -> Anchor:
     """Find the anchor that a box came from: of those whose box lies on it best the one that is surest.
 
     Args:
         detector: In evaluation mode.
         image: (1, c, ...), as large as the detector wants it.
-        extent: Voxels of the image along each axis, before it was filled up: boxes end there.
+        extent_voxels: Of the image along each axis, before it was filled up: boxes end there.
         box: Half-open, in voxels of the image.
         target: Number of its class, from 0.
 
@@ -102,7 +102,7 @@ def matched_anchor(
         anchors = detector.anchor_generator(image, scores)[0]
         logits = _by_anchor(scores, detector.num_anchors_per_loc)[0, :, target]
         boxes = detector.box_coder.decode_single(_by_anchor(codes, detector.num_anchors_per_loc)[0], anchors)
-        ends = torch.tensor([*extent, *extent]).to(boxes)
+        ends = torch.tensor([*extent_voxels, *extent_voxels]).to(boxes)
         overlaps = _overlaps(boxes.clamp(min=0).minimum(ends), torch.tensor([*box[0], *box[1]]).to(boxes))
     best = float(overlaps.max())
     if best < LEAST_OVERLAP:

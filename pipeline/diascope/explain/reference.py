@@ -25,12 +25,12 @@ class Standing:
     Attributes:
         confidence: Of the network about this image, as its card counts it.
         lowest_confidence: That its card saw on good images.
-        distance: Of the image's features from the reference's; 1 is the border of what is usual.
+        out_of_distribution: Of the image's features, as in a case report; 1 is the border of what is usual.
     """
 
     confidence: float | None = None
     lowest_confidence: float | None = None
-    distance: float | None = None
+    out_of_distribution: float | None = None
 
 
 @functools.lru_cache(maxsize=8)
@@ -79,7 +79,7 @@ def standing_checks(standing: Standing) -> Iterator[Check]:
     if sure is not None and lowest is not None:
         reason = f"confidence {sure:.2f}, on the card's images {lowest:.2f} and more"
         yield Check("confidence_in_reference", sure >= lowest, sure, reason)
-    if (distance := standing.distance) is not None:
+    if (distance := standing.out_of_distribution) is not None:
         passed = True if distance <= UNUSUAL else None if distance <= FOREIGN else False
         reason = f"features {distance:.2f} from the card's images, where 1 is the border of what is usual"
         yield Check("features_in_reference", passed, distance, reason)

@@ -194,5 +194,5 @@ def _standing(bundle: BundleInfo, said: GridOfLogits, seen: ImageFeatures | None
     return Standing(
         confidence=segmentation_confidence(said.logits) if known is not None else None,
         lowest_confidence=known.raw[0] if known is not None else None,
-        distance=distance_from_reference(seen, bundle) if seen is not None else None,
+        out_of_distribution=distance_from_reference(seen, bundle) if seen is not None else None,
     )
