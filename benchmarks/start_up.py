@@ -19,7 +19,8 @@ def main() -> None:
     for words in (["--help"], ["--version"], ["models", "list"], wrong):
         times_s = sorted(_seconds([str(diascope), *words]) for _ in range(ROUNDS))
         (best_s, best_cpu_s), (median_s, _) = times_s[0], times_s[ROUNDS // 2]
-        print(f"diascope {' '.join(words[:1] if words is wrong else words):12} best {best_s:.2f} s, median {median_s:.2f} s, CPU {best_cpu_s:.2f} s")
+        name = "run, wrong" if words is wrong else " ".join(words)
+        print(f"diascope {name:12} best {best_s:.2f} s, median {median_s:.2f} s, CPU {best_cpu_s:.2f} s")
     print(f"load of the machine: {os.getloadavg()[0]:.1f} on {os.cpu_count()} CPUs")
 
 
