@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import resource
 import shutil
 from pathlib import Path
 
@@ -13,7 +14,7 @@ import SimpleITK as sitk
 from diascope.geometry import Grid, IndexGrid
 from diascope.io.write_nifti import write_volume
 from diascope.viewer.answers import Problem
-from diascope.viewer.volumes import PREVIEW_SIDE, dense, preview_file
+from diascope.viewer.volumes import PREVIEW_SIDE, as_volume, dense, preview_file
 from diascope.viewer.voxels import Scratch, read_header
 from diascope.volume import Volume
 from tests.phantoms import oblique_grid
@@ -207,6 +208,31 @@ def test_the_truth_is_drawn_on_the_voxels_of_its_image(serve: Serve, tmp_path: P
     assert np.array_equal(np.asarray(served.dataobj), np.asarray(drawn.dataobj))
     assert broken["url"] is None
     assert broken["error"]["reason"]
+
+
+@pytest.mark.torture
+def test_a_volume_of_two_gigabytes_is_previewed_and_cut_without_being_held_in_memory(tmp_path: Path) -> None:
+    if shutil.disk_usage(tmp_path).free < 3 * 2**30:
+        pytest.skip("the disk has no 3 GiB free")
+    shape = (1024, 1024, 1024)
+    # Rising along each axis, and no more memory than one row: the file is written slice by slice.
+    rows = np.add.outer(np.arange(1024), 3 * np.arange(1024)).astype(np.int16)
+    data = np.broadcast_to(rows[:, :, None], shape)
+    record = _record("img-1", _facts(), (2000.0, 4000.0))
+    write_volume(tmp_path / "i.nii.gz", Volume(data, oblique_grid(shape, (0.3, 0.3, 0.4)), _facts(), "img-1"))
+    allowed = resource.getrlimit(resource.RLIMIT_DATA)
+    held = int(Path("/proc/self/statm").read_text().split()[5]) * resource.getpagesize()
+    resource.setrlimit(resource.RLIMIT_DATA, (held + 2**29, allowed[1]))
+    try:
+        with Scratch() as scratch:
+            small = np.asarray(nib.load(preview_file(record, tmp_path / "i.nii.gz", scratch)).dataobj)
+            volume, _ = as_volume(record, tmp_path / "i.nii.gz", scratch)
+            cut = np.asarray(volume.data[:, :, 1000])
+    finally:
+        resource.setrlimit(resource.RLIMIT_DATA, allowed)
+
+    assert small.shape == (128, 128, 128)
+    assert np.array_equal(cut, rows)
 
 
 def test_json_says_the_same_as_the_header(viewer: Viewer) -> None:
