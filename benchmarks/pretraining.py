@@ -29,8 +29,8 @@ from diascope.train.settings import TrainConfig
 
 SEEDS = (1, 2, 3)
 LABELLED_FRACTION = 0.1
-PRETRAINING_STEPS = 400
-STEPS = 200
+PRETRAINING_STEPS = 300
+STEPS = 150
 
 
 def main() -> None:
@@ -95,7 +95,6 @@ def reconstruction(base: dict[str, Any]) -> dict[str, Any]:
         "source": {"kind": "masked_reconstruction", "hidden_fraction": 0.5, "block_voxels": 4},
         "network": network,
         "augmentation": augmentation,
-        "inferer": {"name": "SimpleInferer"},
         "epochs": PRETRAINING_STEPS // 50,
     }
 

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from ignite.engine import Events
 from monai.engines import SupervisedEvaluator
-from monai.inferers import SimpleInferer
+from monai.inferers import Inferer
 from monai.transforms import Compose
 from torch import Tensor, nn
 
@@ -115,17 +115,22 @@ def hidden_sample(image: Tensor, case: str, settings: ReconstructionSettings, rn
     return {"image": image * (1 - hidden), "label": torch.cat([image, hidden]), "case": case}
 
 
-def watch_reconstruction(training: Training, samples: Sequence[Sample]) -> Watch:
+def watch_reconstruction(training: Training, samples: Sequence[Sample], inferer: Inferer) -> Watch:
     """Watch how much of the hidden voxels is filled in, on held-out images.
 
     `filled` is 1 for a perfect filling and 0 for the mean grey everywhere, `error` the
     mean absolute error in units of the normalised image.
+
+    Args:
+        training: What is to be watched.
+        samples: Held-out images with hidden blocks.
+        inferer: How whole images are fed: their size is not the windows'.
     """
     evaluator = SupervisedEvaluator(
         device=training.team.device,
         val_data_loader=loader_of(training.team, samples),
         network=training.network,
-        inferer=MixedPrecision(SimpleInferer(), training.team.device, training.config),
+        inferer=MixedPrecision(inferer, training.team.device, training.config),
         decollate=False,
     )
     errors: list[float] = []

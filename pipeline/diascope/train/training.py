@@ -218,9 +218,9 @@ def _watch(training: Training, data: TrainingData) -> Watch:
     names = [label.name for label in config.bundle.labels]
     if isinstance(config.source, SynthesisSettings):
         return watch_labels(training, data.validation, names)
-    if isinstance(config.source, ReconstructionSettings):
-        return watch_reconstruction(training, data.validation)
     inferer = built_inferer(inference_config(config))
+    if isinstance(config.source, ReconstructionSettings):
+        return watch_reconstruction(training, data.validation, inferer)
     if isinstance(config.source, ClassSettings):
         return watch_classes(training, data.validation, names, inferer)
     if isinstance(config.source, BoxSettings):
