@@ -22,7 +22,7 @@ from scipy import ndimage
 from sklearn.covariance import LedoitWolf
 from sklearn.metrics import roc_auc_score
 
-from diascope.bundles.find import find_bundle
+from diascope.bundles.find import BundleInfo, find_bundle
 from diascope.bundles.network import OpenNetwork, open_network, prepare_input
 from diascope.evaluation.out_of_distribution import ReferenceFeatures, Yardstick
 from diascope.evaluation.segmentation import dice
@@ -73,7 +73,7 @@ def main() -> None:
     rows = list(csv.DictReader(MANIFEST.open(encoding="utf-8")))
     bundle = find_bundle(BUNDLE)
     opened = open_network(bundle.folder, bundle.sha256, "cpu")
-    known = np.stack([_seen(opened, _read(data / row["image"]))[0] for row in rows if row["split"] != "test"])
+    known = np.stack([_seen(bundle, opened, _read(data / row["image"]))[0] for row in rows if row["split"] != "test"])
     yardstick = Yardstick(ReferenceFeatures(known, np.arange(len(known)), "bottleneck"))
     shrunken = LedoitWolf().fit((known - known.mean(0)) / (known.std(0) + 1e-6))
     spread = known.std(0) + 1e-6
@@ -87,7 +87,7 @@ def main() -> None:
             changed, moved = change(image), truth
             if name in {"turned by 90 degrees", "half the field of view"}:
                 moved = change(truth.astype(np.float32)) > 0
-            features, drawn = _seen(opened, changed)
+            features, drawn = _seen(bundle, opened, changed)
             near.append(yardstick.score(features))
             far.append(float(shrunken.mahalanobis(((features - known.mean(0)) / spread)[None])[0]))
             fit.append(dice(drawn, moved) or 0.0)
@@ -98,26 +98,26 @@ def main() -> None:
             f"{name:<24} median score {np.median(near):6.2f}  beyond {np.mean(np.array(near) > 1):5.2f}"
             f"  AUC {auc[0]:.2f} (Mahalanobis {auc[1]:.2f})  mean Dice {np.mean(fit):.3f}"
         )
-    _cost(opened, _read(data / test[0]["image"]))
+    _cost(bundle, opened, _read(data / test[0]["image"]))
 
 
 def _read(path: Path) -> Image:
     return np.asarray(nib.load(path).dataobj, dtype=np.float32)
 
 
-def _seen(opened: OpenNetwork, image: Image) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+def _seen(bundle: BundleInfo, opened: OpenNetwork, image: Image) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
     i, j, k = image.shape
     volume = Volume(np.ascontiguousarray(image), IndexGrid((i, j, k)), ImageFacts(), "image")
-    prepared = prepare_input(find_bundle(BUNDLE), volume)
+    prepared = prepare_input(bundle, volume)
     with watched(opened.network) as watch:
         logits = run_network(opened, prepared)
     labels = labels_on_grid(GridOfLogits(logits, prepared.affine), volume.space.shape, affine_of(volume.space))
     return watch.vector(), labels > 0
 
 
-def _cost(opened: OpenNetwork, image: Image) -> None:
+def _cost(bundle: BundleInfo, opened: OpenNetwork, image: Image) -> None:
     i, j, k = image.shape
-    prepared = prepare_input(find_bundle(BUNDLE), Volume(image, IndexGrid((i, j, k)), ImageFacts(), "image"))
+    prepared = prepare_input(bundle, Volume(image, IndexGrid((i, j, k)), ImageFacts(), "image"))
     plain, asked = [], []
     for _ in range(8):  # in turn, so that a busy machine is busy for both
         begun = time.process_time()
