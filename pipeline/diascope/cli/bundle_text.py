@@ -38,10 +38,12 @@ def bundle_text(bundle: BundleInfo) -> str:
 def limits_text(view: FieldOfView) -> str:
     """Say what an image must show for a network; empty where it may show anything."""
     parts = [
-        f"{words} {' x '.join(f'{side:g}' for side in extent_mm)} mm (left to right, back to front, foot to head)"
+        f"{words} {' x '.join(f'{side:g}' for side in extent_mm)} mm"
         for words, extent_mm in (("at least", view.least_extent_mm), ("at most", view.most_extent_mm))
         if extent_mm
     ]
+    if parts:
+        parts[-1] += " (left to right, back to front, foot to head)"
     parts += [
         f"voxels of {words} {side_mm:g} mm"
         for words, side_mm in (("at least", view.least_voxel_mm), ("at most", view.most_voxel_mm))
