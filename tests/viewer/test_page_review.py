@@ -239,3 +239,43 @@ def test_a_missing_overlay_leaves_the_others(serve: Serve, open_page: OpenPage) 
     review.page.locator(".panels .problem").first.wait_for()
     assert review.evaluate("app.caseView.overlays.maps.size") == 2
     assert colour_of(review) > 500
+
+
+def test_a_blinded_reader_sees_the_network_after_the_first_read_only(serve: Serve, open_page: OpenPage) -> None:
+    viewer = serve(blinded=True)
+    review = open_page(viewer.url, size=(1280, 800))
+    review.enter(viewer.url)
+    review.open_case(viewer.case_id("head"), "slices")
+    assert colour_of(review) < 100  # the soft edges of crosshair and letters
+    assert "glioma" not in review.page.locator(".sidebar").inner_text()
+    review.page.get_by_text("First read").wait_for()
+
+    review.press("r")
+    review.page.locator(".finding").first.wait_for()
+    review.wait_for_picture(viewer.case_id("head"))
+
+    assert review.evaluate("app.caseView.caseData.case_id") == viewer.case_id("head")
+    assert colour_of(review) > 500
+    review.press("a")
+    wait_for_case(review, viewer.case_id("head"))
+
+
+def test_one_of_300_labels_is_found_hidden_and_shown(serve: Serve, open_page: OpenPage) -> None:
+    viewer = serve()
+    review = open_page(viewer.url, size=(1280, 800))
+    review.enter(viewer.url)
+    review.open_case(viewer.case_id("many_labels"), "slices")
+    assert review.page.locator(".label").count() == 300
+    all_shown = int((review.marks()[..., 3] > 60).sum())
+
+    review.page.locator(".label-search").fill("structure 07")
+    assert review.page.locator(".label").count() == 10
+    review.page.get_by_text("none", exact=True).click()
+    none_shown = int((review.marks()[..., 3] > 60).sum())
+    review.page.locator(".label[data-label=structure_075] .eye").click()
+    review.press("b")
+    review.evaluate("app.caseView.picture.moveTo([8, 14, 3])")
+
+    # Label 75 = 1 + i // 2 + 10 * (j // 2) with i // 2 = 4 and j // 2 = 7: in the slice of the crosshair.
+    one_shown = int((review.marks()[..., 3] > 60).sum())
+    assert none_shown < one_shown < all_shown / 10 + none_shown

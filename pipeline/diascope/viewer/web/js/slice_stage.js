@@ -6,6 +6,9 @@
 import { Tile, spacingOf, viewOf } from "./geometry.js";
 import { cellsInPx } from "./layout.js";
 
+/** Which slices are asked for before they are wanted, in the direction of scrolling. */
+const AHEAD = [1, 2, 3, 4, -1];
+
 /** Pictures kept for scrolling back. */
 const KEPT = 200;
 
@@ -28,6 +31,7 @@ export class SliceStage {
     this.zoom = 1;
     this.generation = 0;
     this.latest = {};
+    this.lastIndex = {};
     this.pictures = new Map();
     this.cursor = [0, 0, 0];
     this.isHidden = false;
@@ -166,8 +170,8 @@ export class SliceStage {
     if (known === undefined) {
       this.pictures.set(key, null);
       this.#ask(key, request);
-      this.#askAhead(request);
     }
+    this.#askAhead(request);
     if (known) this.latest[request.plane] = known;
     return { picture: known || this.latest[request.plane], isLate: !known };
   }
@@ -183,12 +187,16 @@ export class SliceStage {
     this.draw();
   }
 
-  /** The next slices, so that scrolling does not wait. */
+  /** The slices that come next in the direction of scrolling, and the one before, so that nobody waits for them. */
   #askAhead(request) {
-    for (const step of [1, -1, 2]) {
-      const index = request.index + step;
+    const last = this.lastIndex[request.plane];
+    if (last === request.index) return;
+    this.lastIndex[request.plane] = request.index;
+    const sense = last === undefined || last < request.index ? 1 : -1;
+    const count = this.shape[this.views[request.plane].normal];
+    for (const step of AHEAD) {
+      const index = request.index + sense * step;
       const key = JSON.stringify({ ...request, index });
-      const count = this.shape[this.views[request.plane].normal];
       if (index < 0 || index >= count || this.pictures.has(key)) continue;
       this.pictures.set(key, null);
       this.#ask(key, { ...request, index });
@@ -197,6 +205,7 @@ export class SliceStage {
 
   #newGeneration() {
     this.generation += 1;
+    this.lastIndex = {};
     this.pictures.clear();
   }
 }
