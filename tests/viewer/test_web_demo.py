@@ -12,7 +12,7 @@ from diascope.findings import read_report
 from tests.phantom_tables import KEY
 from tests.phantoms import Phantoms
 from tests.viewer.conftest import OpenPage, Serve
-from tests.viewer.test_page_review import colour_of, open_with_n, saved, wait_for_case
+from tests.viewer.test_web_review import colour_of, open_with_n, saved, wait_for_case
 
 pytestmark = [pytest.mark.real, pytest.mark.slow, pytest.mark.timeout(2400)]
 
