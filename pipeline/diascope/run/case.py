@@ -282,7 +282,7 @@ def _preview(
         overlays = [(masks[one.file], one.labels) for one in drawn if one.image_id == image_id]
         names = ", ".join(dict.fromkeys(bundle.name for bundle, given in images.pairs() if given is volume))
         classes = in_words([one for one in report.predictions or () if one.image_id == image_id])
-        caption = "   ".join(part for part in (report.case_id, *captions(records[image_id]), names, classes) if part)
+        caption = "   ".join(part for part in (report.case_id, *captions(records[image_id]), classes, names) if part)
         pages.append(draw_preview(volume, overlays, report.findings or (), caption))
         if images.job.heatmaps is not None:
             pages += draw_maps(images.job.heatmaps, report, volume, masks, heatmaps)
