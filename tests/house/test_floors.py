@@ -25,6 +25,7 @@ PLANTED = {
     "attic/__init__.py": "",
     "imaging/planted.py": "import torch",
     "evaluation/planted.py": "from diascope.imaging import planted",
+    "viewer/planted.py": "import torch",
     "imaging/one.py": "from diascope.imaging import other",
     "imaging/other.py": "from diascope.imaging import one",
 }

@@ -8,7 +8,7 @@ import pytest
 
 from diascope.errors import ConfigError
 from diascope.viewer.answers import Problem
-from diascope.viewer.users import TRIES, Users
+from diascope.viewer.users import COST, TRIES, Users
 from tests.phantoms import Phantoms
 from tests.viewer.browser import Browser
 from tests.viewer.conftest import Serve, verdict
@@ -16,8 +16,9 @@ from tests.viewer.conftest import Serve, verdict
 PASSWORD = "correct horse battery"
 
 
-def with_users(tmp_path: Path) -> Users:
-    users = Users(tmp_path / "state" / "users.json")
+def with_users(tmp_path: Path, cost: int = 2**4) -> Users:
+    """Hashed weakly, so that the tests take no minute; one test takes the real strength."""
+    users = Users(tmp_path / "state" / "users.json", cost=cost)
     users.add("Ada", "reviewer", PASSWORD)
     users.add("Ben", "reader", PASSWORD)
     return users
@@ -32,13 +33,14 @@ def signed_in(url: str, name: str, password: str = PASSWORD) -> Browser:
 
 
 def test_no_password_stands_in_the_file_and_only_its_owner_reads_it(tmp_path: Path) -> None:
-    with_users(tmp_path)
+    with_users(tmp_path, COST)
     file = tmp_path / "state" / "users.json"
 
     assert PASSWORD not in file.read_text()
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
     salts = {user["salt"] for user in json.loads(file.read_text())}
     assert len(salts) == 2
+    assert {user["cost"] for user in json.loads(file.read_text())} == {2**17}
 
 
 def test_the_right_password_opens_and_five_wrong_ones_make_wait(tmp_path: Path) -> None:

@@ -24,7 +24,7 @@ from diascope.viewer.sessions import Role
 LEAST_PASSWORD = 10
 
 # OWASP's password storage cheat sheet: N = 2^17, r = 8, p = 1; 128 MiB and some tenths of a second.
-_COST, _BLOCK, _PARALLEL = 2**17, 8, 1
+COST, _BLOCK, _PARALLEL = 2**17, 8, 1
 _MEMORY = 192 * 2**20
 
 # After so many wrong passwords a name has to wait.
@@ -41,29 +41,33 @@ class User:
         role: A reader may look, a reviewer may also judge.
         salt: Base64.
         digest: Of the password, base64.
+        cost: Of scrypt when it was hashed; it may be raised later.
     """
 
     name: str
     role: Role
     salt: str
     digest: str
+    cost: int
 
 
 class Users:
     """The accounts of a server."""
 
-    def __init__(self, file: Path, now: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, file: Path, now: Callable[[], float] = time.monotonic, cost: int = COST) -> None:
         """Read the accounts.
 
         Args:
             file: Where they are; there may be none yet.
             now: The clock.
+            cost: Of scrypt, for new passwords.
 
         Raises:
             ConfigError: The file is not one of ours.
         """
         self._file = file
         self._now = now
+        self._cost = cost
         self._wrong: dict[str, list[float]] = {}
         # One at a time: each takes 128 MiB, and a crowd of guesses must not take them all.
         self._hashing = threading.Lock()
@@ -102,7 +106,7 @@ class Users:
                 hint="three words that do not belong together are easy to keep and hard to guess",
             )
         salt = secrets.token_bytes(16)
-        self._users[name] = User(name, role, _text(salt), _text(self._hash(password, salt)))
+        self._users[name] = User(name, role, _text(salt), _text(self._hash(password, salt, self._cost)), self._cost)
         self._file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         write_atomic(self._file, json.dumps([asdict(user) for user in self._users.values()], indent=1) + "\n")
         os.chmod(self._file, 0o600)  # noqa: PTH101 - one call
@@ -121,7 +125,7 @@ class Users:
         user = self._users.get(name)
         # Who is not known is hashed too: the time must not tell which names there are.
         salt = base64.b64decode(user.salt) if user else b"nobody has this."
-        digest = self._hash(password, salt)
+        digest = self._hash(password, salt, user.cost if user else self._cost)
         if user is None or not hmac.compare_digest(digest, base64.b64decode(user.digest)):
             if len(self._wrong) > 10_000:  # names made up by a machine
                 self._wrong.clear()
@@ -130,11 +134,9 @@ class Users:
         self._wrong.pop(name, None)
         return user
 
-    def _hash(self, password: str, salt: bytes) -> bytes:
+    def _hash(self, password: str, salt: bytes, cost: int) -> bytes:
         with self._hashing:
-            return hashlib.scrypt(
-                password.encode(), salt=salt, n=_COST, r=_BLOCK, p=_PARALLEL, maxmem=_MEMORY, dklen=32
-            )
+            return hashlib.scrypt(password.encode(), salt=salt, n=cost, r=_BLOCK, p=_PARALLEL, maxmem=_MEMORY, dklen=32)
 
 
 def _text(data: bytes) -> str:

@@ -4,7 +4,9 @@ from alembic import context
 
 from diascope.viewer.store.schema import METADATA
 
-connection = context.config.attributes["connection"]
-context.configure(connection=connection, target_metadata=METADATA, render_as_batch=connection.dialect.name == "sqlite")
-with context.begin_transaction():
-    context.run_migrations()
+# Only alembic gives the module a config; whoever just imports it makes no migration.
+if config := getattr(context, "config", None):
+    connection = config.attributes["connection"]
+    context.configure(connection=connection, target_metadata=METADATA)
+    with context.begin_transaction():
+        context.run_migrations()
