@@ -26,7 +26,12 @@ from diascope.run.tracking_spool import read_spool
 # A minute on a free machine; the limit is for one that is busy.
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1500)]
 
-NEEDED = {"brain_structures_segmentation", "flair_glioma_segmentation", "flair_glioma_classification", "flair_glioma_detection"}
+NEEDED = {
+    "brain_structures_segmentation",
+    "flair_glioma_segmentation",
+    "flair_glioma_classification",
+    "flair_glioma_detection",
+}
 
 
 class DemoRun:
