@@ -49,7 +49,11 @@ class DiceCrossEntropy(nn.Module):
 
 
 class CrossEntropy(nn.Module):
-    """torch's cross-entropy, for labels that have a channel of their own as MONAI's do."""
+    """torch's cross-entropy, for labels that have a channel of their own as MONAI's do.
+
+    Attributes:
+        full_weights: (labels + 1,) before they fade.
+    """
 
     full_weights: Tensor
 
