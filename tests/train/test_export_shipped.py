@@ -27,6 +27,7 @@ from diascope.volume import Volume
 
 OUTLINES = ("brain_structures_segmentation", "flair_glioma_segmentation")
 OTHERS = (
+    "hippocampus_segmentation",
     "flair_glioma_classification",
     "flair_glioma_detection",
     "chest_xray_lung_segmentation",
