@@ -248,7 +248,7 @@ def test_a_blinded_reader_sees_the_network_after_the_first_read_only(serve: Serv
     review.open_case(viewer.case_id("head"), "slices")
     assert colour_of(review) < 100  # the soft edges of crosshair and letters
     assert "glioma" not in review.page.locator(".sidebar").inner_text()
-    review.page.get_by_text("First read").wait_for()
+    review.page.locator(".notice").get_by_text("First read").wait_for()
 
     review.press("r")
     review.page.locator(".finding").first.wait_for()

@@ -108,11 +108,15 @@ export class NiivueStage {
    *   `affine`: of the case's image, which may be finer than a preview; `isSame`: keep zoom and place
    */
   async setImage(nifti, { affine, limits, isInverted, isSame }) {
+    const turn = (this.turn = (this.turn || 0) + 1);
     const image = await this.#load(nifti, isInverted ? INVERTED : "gray", limits);
+    // Another image was asked for meanwhile: this one must not come back over it.
+    if (turn !== this.turn) return false;
     this.affine = affine;
     if (!isSame) this.nv.scene.pan2Dxyzmm = [0, 0, 0, 1];
     this.image = image;
     this.#rebuild();
+    return true;
   }
 
   /**

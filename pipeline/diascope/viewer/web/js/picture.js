@@ -273,8 +273,8 @@ export class Picture {
     if (!isPreview) this.grey.suggest(percentileWindow(nifti));
     const limits = isPreview ? [0, 255] : this.grey.limits;
     if (this.stage.kind === "slices") return void (await this.#showSlices(image));
-    await this.stage.setImage(nifti, { affine: this.affine, limits, isInverted: image.is_inverted, isSame });
-    this.#place();
+    const isShown = await this.stage.setImage(nifti, { affine: this.affine, limits, isInverted: image.is_inverted, isSame });
+    if (isShown && this.image === image) this.#place();
     return undefined;
   }
 
