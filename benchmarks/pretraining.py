@@ -37,13 +37,14 @@ def main() -> None:
     arguments = argparse.ArgumentParser(description=__doc__)
     arguments.add_argument("data", type=Path)
     arguments.add_argument("-o", "--out", type=Path, required=True)
+    arguments.add_argument("--steps", type=int, default=STEPS, help="of each training with labels, in fifties")
     told = arguments.parse_args()
     warnings.simplefilter("ignore")
     torch.set_num_threads(1)
     told.out.mkdir(parents=True, exist_ok=True)
     shipped = yaml.safe_load((config_folder() / "train_hippocampus_segmentation.yaml").read_text(encoding="utf-8"))
     manifest = config_folder().parent / "data_manifests" / "hippocampus.csv"
-    base = coarse(shipped, told.data.resolve())
+    base = coarse(shipped, told.data.resolve(), told.steps)
 
     start = told.out / "start"
     values = {**base, **reconstruction(base), "manifest": str(manifest), "seed": 1}
@@ -58,11 +59,11 @@ def main() -> None:
         for name, init in (("nothing", None), ("pre-training", {"bundle": str(folder)})):
             values = {**base, "manifest": str(told.out / "few.csv"), "seed": seed, "init_from": init}
             scores[name].append(trained(values, told.out / f"{name.replace('-', '_')}_{seed}"))
-    print(table(scores, few))
+    print(table(scores, few, told.steps))
     (told.out / "table.json").write_text(json.dumps({name: [means(one) for one in of] for name, of in scores.items()}))
 
 
-def coarse(shipped: dict[str, Any], data: Path) -> dict[str, Any]:
+def coarse(shipped: dict[str, Any], data: Path, steps: int) -> dict[str, Any]:
     """The shipped config at 2 mm, and short."""
     values = {**shipped, "data_root": str(data), "device": "cpu", "threads": 1, "data_workers": 0, "precision": "fp32"}
     values["preprocessing"] = [
@@ -78,7 +79,7 @@ def coarse(shipped: dict[str, Any], data: Path) -> dict[str, Any]:
         else one
         for one in shipped["augmentation"]
     ]
-    values |= {"steps_per_epoch": 50, "epochs": STEPS // 50, "validate_every_epochs": STEPS // 50}
+    values |= {"steps_per_epoch": 50, "epochs": steps // 50, "validate_every_epochs": steps // 50}
     return values
 
 
@@ -96,6 +97,7 @@ def reconstruction(base: dict[str, Any]) -> dict[str, Any]:
         "network": network,
         "augmentation": augmentation,
         "epochs": PRETRAINING_STEPS // 50,
+        "validate_every_epochs": PRETRAINING_STEPS // 50,
     }
 
 
@@ -127,9 +129,9 @@ def means(scores: list[TestScore]) -> dict[str, float]:
     return {label: float(np.mean([one.dice for one in scores if one.label == label])) for label in labels}
 
 
-def table(scores: dict[str, list[list[TestScore]]], labelled: int) -> str:
+def table(scores: dict[str, list[list[TestScore]]], labelled: int, steps: int) -> str:
     """Say what came out, either way."""
-    lines = [f"{labelled} labelled cases, {STEPS} steps, {len(SEEDS)} seeds; mean Dice on the test cases by seed"]
+    lines = [f"{labelled} labelled cases, {steps} steps, {len(SEEDS)} seeds; mean Dice on the test cases by seed"]
     for name, of in scores.items():
         by_label = {label: [means(one)[label] for one in of] for label in means(of[0])}
         shown = "; ".join(f"{label} " + " ".join(f"{value:.3f}" for value in seen) for label, seen in by_label.items())
