@@ -20,7 +20,6 @@ from dataclasses import asdict, replace
 from pathlib import Path
 
 import matplotlib as mpl
-import nibabel as nib
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
@@ -149,11 +148,15 @@ def _cases(told: argparse.Namespace) -> Iterator[tuple[str, Volume, NDArray[np.b
     with told.manifest.open(newline="") as lines:
         test = [row for row in csv.DictReader(lines) if row["split"] == "test" and (not column or row[column] == value)]
     for row in test[: told.cases]:
-        found = catalogue([told.data / row["image"]], Context(IdentityKey(bytes(32)), IngestSettings()))
-        volume = decode(found.series[0])
-        assert isinstance(volume, Volume)
-        truth = np.asarray(nib.load(told.data / row["label"]).dataobj) > 0 if row.get("label") else None
-        yield row["case"], volume, truth
+        truth = _volume(told.data / row["label"]).data > 0 if row.get("label") else None
+        yield row["case"], _volume(told.data / row["image"]), truth
+
+
+def _volume(path: Path) -> Volume:
+    found = catalogue([path], Context(IdentityKey(bytes(32)), IngestSettings()))
+    volume = decode(found.series[0])
+    assert isinstance(volume, Volume)
+    return volume
 
 
 def _request(
