@@ -218,6 +218,7 @@ class FieldOfView:
             return f"{voxels}, needed are at least {self.least_voxel_mm:g} mm"
         return ""
 
+
 # What a network asks of an image; each of them also accepts what knows more.
 Need = Literal["grid", "pixels", "index"]
 

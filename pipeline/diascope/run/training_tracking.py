@@ -205,7 +205,8 @@ def _description(config: TrainConfig, name: str) -> RunDescription:
         **{f"version.{package}": version for package, version in versions().items()},
     }
     shown = name if kind == "training" else f"{name} ({kind})"
-    return RunDescription(shown, settings_hash(config), flat_settings(config), tags, f"{kind} of: {config.bundle.title}")
+    note = f"{kind} of: {config.bundle.title}"
+    return RunDescription(shown, settings_hash(config), flat_settings(config), tags, note)
 
 
 def _any_fold(config: TrainConfig) -> TrainConfig:
