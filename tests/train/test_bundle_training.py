@@ -21,13 +21,14 @@ from diascope.bundles.find import BundleInfo, find_bundle, read_bundle
 from diascope.bundles.network import open_network, prepare_input
 from diascope.cli.train import train
 from diascope.config import parse_settings
-from diascope.errors import BundleError, ConfigError
+from diascope.errors import BundleError, ConfigError, InputError
 from diascope.findings import ImageFacts
 from diascope.geometry import Grid, IndexGrid
 from diascope.imaging.resample import GridOfLogits
 from diascope.tasks.inference import run_network
 from diascope.tasks.segment import segment
 from diascope.train.bundle_training import export_bundle, train_bundle
+from diascope.train.manifest import cases_of, read_manifest
 from diascope.train.settings import TrainConfig, load_train_config
 from diascope.volume import Volume
 from tests.train.training_phantoms import head_values, write_config, write_heads, write_slices
@@ -217,8 +218,15 @@ def test_the_config_inside_the_bundle_describes_the_same_training(balls: Made) -
     assert carried.model_dump(exclude=same) == balls.config.model_dump(exclude=same)
 
 
-def test_an_interim_export_leaves_the_test_cases_alone_and_says_so(balls: Made) -> None:
-    folder = export_bundle(balls.config.model_copy(update={"data_root": Path("nowhere")}), balls.out)
+def test_an_interim_export_leaves_the_test_cases_alone_and_says_so(balls: Made, tmp_path: Path) -> None:
+    shutil.copytree(balls.config.data_root, tmp_path / "data")
+    unreadable = balls.config.model_copy(update={"data_root": tmp_path / "data"})
+    for case in cases_of(read_manifest(unreadable.manifest, unreadable.data_root), "test"):
+        case.image.write_bytes(b"whoever opens this fails")
+    with pytest.raises(InputError):
+        export_bundle(unreadable, balls.out, is_interim=False)
+
+    folder = export_bundle(unreadable, balls.out)
 
     assert "the test cases were not used" in (folder / "docs" / "README.md").read_text()
 
