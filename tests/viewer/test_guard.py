@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from diascope.log import Redactor
 from diascope.viewer.guard import logged_path
 from tests.viewer.browser import Browser
 from tests.viewer.conftest import Serve, Viewer, verdict
@@ -184,7 +185,14 @@ def test_the_access_log_holds_no_word_that_we_did_not_make(viewer: Viewer, tmp_p
 
     file = tmp_path / "state" / "access.log"
     lines = file.read_text().splitlines()
-    assert any(f"GET /api/case/out/{viewer.case_id('head')} 200" in line for line in lines)
+    assert any(f"GET api/case/out/{viewer.case_id('head')} 200" in line for line in lines)
     assert not any("PHANTOM" in line or "token" in line for line in lines)
     assert file.stat().st_mode & 0o077 == 0
-    assert logged_path("/api/case/out/Mueller/volume/x.nii.gz") == "/api/case/out/*/volume/*"
+    assert logged_path("/api/case/out/Mueller/volume/x.nii.gz") == "api/case/out/*/volume/*"
+
+
+def test_the_redaction_of_our_log_leaves_the_access_log_readable() -> None:
+    for path in ("/", "/api/session", "/api/case/out/case-0123456789abcde/verdict"):
+        line = f"GET {logged_path(path)} 200 7 ms session APinhq"
+
+        assert Redactor().redact(line) == line

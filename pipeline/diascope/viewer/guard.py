@@ -166,8 +166,12 @@ def is_https(scope: Scope, settings: ViewSettings) -> bool:
 
 
 def logged_path(path: str) -> str:
-    """Spell a path for the access log: what nobody but us made up; the rest may be anything."""
-    return "/".join(part if not part or _LOGGED_PART.fullmatch(part) else "*" for part in path.split("/"))
+    """Spell a path for the access log: what nobody but us made up; the rest may be anything.
+
+    Without its first slash, by which our log's Redactor knows the paths of files.
+    """
+    parts = path.strip("/").split("/")
+    return "/".join(part if _LOGGED_PART.fullmatch(part) else "*" for part in parts) if path != "/" else "page"
 
 
 def _cookie(headers: Headers, name: str) -> str:
