@@ -64,6 +64,19 @@ def test_a_map_of_another_place_is_drawn_in_another_place() -> None:
     assert rows == pytest.approx(10 * 4 + 2, abs=1)
 
 
+def test_a_map_that_lives_in_one_slice_of_many_is_drawn_in_that_slice() -> None:
+    space = Grid((80, 60, 259), SPACE.affine)
+    many = Volume(np.full(space.shape, 100, np.float32), space, ImageFacts(modality="MR"), "img-1", (100.0, 200.0))
+    data = np.zeros(space.shape, np.float32)
+    data[60:64, 16:20, 29] = 3
+
+    picture = draw_heatmap(many, Heatmap(data, space, "tumour", "hires_cam"), record())
+
+    rows, columns = coloured_places(picture).mean(axis=0) / (PANEL_PX / 80)
+    assert columns == pytest.approx(62, abs=1)
+    assert rows == pytest.approx(18, abs=1)
+
+
 def test_what_speaks_against_the_target_has_no_colour() -> None:
     only_against = heat(low=-50)
 

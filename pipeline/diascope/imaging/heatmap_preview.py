@@ -49,9 +49,6 @@ VERDICT_COLOURS: dict[str, RGB] = {
 # Where the map is highest the tissue below is still seen.
 MOST_PART = 0.75
 
-# The slice that is shown is looked for on at most this many places along each axis.
-MOST_PLACES = 64
-
 BAR_PX = 160
 LINE_CHARACTERS = 118
 MOST_REASON_LINES = 4
@@ -137,18 +134,16 @@ def _panels(
 
 
 def _hottest_slice(volume: Volume, heat: Heatmap, plane: Plane) -> int:
-    """Find the slice with most of the positive map, on a thinned grid: the map has few voxels of its own."""
+    """Find the slice with most of the positive map; each of its voxels counts where its centre lies."""
     map_affine, affine = map_affines(heat, volume.space)
-    shape = volume.data.shape
-    steps = np.array([max(1, n // MOST_PLACES) for n in shape])
-    i, j, k = (int(n) for n in np.ceil(np.array(shape) / steps))
-    thinned = np.diag([*steps, 1.0])
-    positive = np.clip(map_on_grid(heat.data, map_affine, (i, j, k), affine @ thinned), 0, None)
     axis = plane.through_axis
-    sums = positive.sum(axis=tuple(other for other in range(3) if other != axis), dtype=np.float64)
+    *step_ijk, first = (np.linalg.inv(affine) @ map_affine)[axis].tolist()
+    i, j, k = np.ogrid[tuple(slice(0, n) for n in heat.data.shape)]
+    slices = int(volume.data.shape[axis])
+    at = np.clip(np.rint(first + step_ijk[0] * i + step_ijk[1] * j + step_ijk[2] * k), 0, slices - 1).astype(np.intp)
+    sums = np.bincount(at.ravel(), weights=np.clip(heat.data, 0, None).ravel(), minlength=slices)
     # Sums in another order differ in the last digits: what is equal must stay equal on every machine.
-    hottest = int(np.round(sums / max(float(sums.max()), 1e-30), 9).argmax())
-    return min(hottest * int(steps[axis]), int(shape[axis]) - 1)
+    return int(np.round(sums / max(float(sums.max()), 1e-30), 9).argmax())
 
 
 def _slice_of_map(volume: Volume, heat: Heatmap, plane: Plane, at: int) -> NDArray[np.float32]:
