@@ -60,7 +60,7 @@ def test_manifests_that_say_too_little_are_refused_by_line(tmp_path: Path, text:
 
 
 def test_an_absent_manifest_is_told(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="cannot be read: FileNotFoundError"):
+    with pytest.raises(InputError, match="cannot be read: no such file"):
         read_truth_table(tmp_path / "nowhere.csv")
 
 

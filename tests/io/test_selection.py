@@ -16,6 +16,11 @@ from diascope.geometry import FieldOfView, Grid, IndexGrid, PixelGrid, Space
 from diascope.io.selection import Choice, SelectRule, choose
 from diascope.io.series import Series
 
+NO_GEOMETRY = (
+    "it does not say how large its voxels are nor how the patient lay (IndexGrid: a picture, or no affine), "
+    "the network needs a place in the patient"
+)
+
 
 def grid(slices: int, slice_mm: float, in_plane: int = 13) -> Grid:
     return Grid((in_plane, 11, slices), np.diag([0.7, 0.8, slice_mm, 1.0]))
@@ -222,14 +227,15 @@ def test_a_soft_thin_kernel_is_chosen_from_a_chest_study() -> None:
     assert ids(choice) == ["img-6"]
     why_not = dict(choice.why_not)
     assert why_not == {
-        "img-1": "its geometry is PixelGrid, the network needs a place in the patient",
+        "img-1": "it has a pixel spacing but no place in the patient (PixelGrid), as a radiograph, "
+        "the network needs a place in the patient",
         "img-2": "no contrast agent is recorded",
         "img-3": "thinner slices preferred: 5.0 mm instead of 1.0 mm",
         "img-4": "more slices preferred: 300 instead of 320",
         "img-5": "another kernel is preferred: B70f instead of B30f",
         "img-7": "plane is coronal, asked for: axial",
         "img-8": "plane is sagittal, asked for: axial",
-        "img-9": "its geometry is IndexGrid, the network needs a place in the patient",
+        "img-9": NO_GEOMETRY,
     }
 
 
@@ -309,7 +315,7 @@ def test_an_image_without_geometry_does_not_go_to_a_network_that_needs_it() -> N
 
     choice = choose("brain", "grid", SelectRule(), [index])
 
-    assert choice.why_not == (("img-1", "its geometry is IndexGrid, the network needs a place in the patient"),)
+    assert choice.why_not == (("img-1", NO_GEOMETRY),)
     assert ids(choose("flair", "index", SelectRule(), [index])) == ["img-1"]
 
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from diascope.errors import InputError
+from diascope.io.damage import damage_of
 from diascope.io.outfolder import OutFolder
 from diascope.io.private import read_identities, read_inputs
 
@@ -66,7 +67,11 @@ def read_truth_table(path: Path) -> tuple[TruthRow, ...]:
             reader = csv.DictReader(stream)
             rows = list(reader)
     except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise InputError(f"the truth manifest cannot be read: {type(error).__name__}") from None
+        raise InputError(
+            f"the truth manifest cannot be read: {damage_of(error)}",
+            hint="a csv with the columns case and truth, see docs/metrics.md",
+            code="bad_manifest",
+        ) from None
     columns = list(reader.fieldnames or ())
     if "case" not in columns or not {"truth", "positive"} & set(columns):
         raise InputError(

@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from diascope.geometry import FieldOfView, Grid, Need, satisfies
+from diascope.geometry import FieldOfView, Grid, IndexGrid, Need, PixelGrid, Space, satisfies
 from diascope.io.select_rule import Criteria, Order, Patterns, Preference, SelectRule
 from diascope.io.series import Series
 
@@ -82,7 +82,7 @@ def choose(
 
 def _misfit(series: Series, need: Need, rule: SelectRule) -> str:
     if series.space is not None and not satisfies(series.space, need):
-        return f"its geometry is {type(series.space).__name__}, the network needs {_NEED_NAMES[need]}"
+        return f"{_SPACE_NAMES[type(series.space)]}, the network needs {_NEED_NAMES[need]}"
     if not rule.volumes.holds(series.volumes):
         axis = f" ({series.axis})" if series.axis else ""
         return f"it holds {series.volumes} volumes{axis}, asked for: {rule.volumes}"
@@ -232,6 +232,12 @@ def _descriptions(series: Series) -> list[str]:
 
 
 _NEED_NAMES: Mapping[Need, str] = {"grid": "a place in the patient", "pixels": "a pixel spacing", "index": "nothing"}
+
+_SPACE_NAMES: Mapping[type[Space], str] = {
+    Grid: "it lies in the patient",
+    PixelGrid: "it has a pixel spacing but no place in the patient (PixelGrid), as a radiograph",
+    IndexGrid: "it does not say how large its voxels are nor how the patient lay (IndexGrid: a picture, or no affine)",
+}
 
 _NAMES: Mapping[str, str] = {
     "repetition_time_ms": "repetition time",
