@@ -136,3 +136,28 @@ def test_the_json_file_of_dcm2niix_speaks_of_the_image_of_its_name(tmp_path: Pat
 )  # fmt: skip
 def test_sidecars_are_known_by_their_names(name: str, expected: bool) -> None:
     assert is_sidecar_name(name) is expected
+
+
+@pytest.mark.parametrize("ending", [".nii.gz", ".nii", ".NII.GZ"])
+def test_a_dot_in_a_name_is_part_of_it_and_only_the_ending_is_taken_off(tmp_path: Path, ending: str) -> None:
+    (tmp_path / "in").mkdir()
+    here = image(tmp_path / "in" / "brain_1.5T.nii.gz")
+    here = here.rename(here.with_name(f"brain_1.5T{ending}"))
+    says(tmp_path / "in" / "brain_1.json", MagneticFieldStrength=7)
+
+    assert Sidecars().beside(here) is None  # that file speaks of another image
+
+    says(tmp_path / "in" / "brain_1.5T.json", MagneticFieldStrength=1.5)
+
+    told = Sidecars().beside(here)
+    assert told is not None
+    assert told.facts == {"field_strength_t": "1.5"}
+
+
+def test_in_a_dataset_too_a_suffix_goes_to_the_end_of_the_name(tmp_path: Path) -> None:
+    root = dataset(tmp_path / "ds")
+    here = image(root / "sub-01" / "anat" / "sub-01_T1w.v2.nii.gz")
+    says(root / "sub-01" / "anat" / "sub-01_T1w.json", MagneticFieldStrength=7, FlipAngle=9)
+    says(root / "sub-01" / "anat" / "sub-01_T1w.v2.JSON", MagneticFieldStrength=1.5)
+
+    assert Sidecars().in_dataset(root, here).facts == {"field_strength_t": "1.5"}

@@ -13,12 +13,15 @@ numbers, comments) is not read on.
 import json
 import math
 import os
+import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 MAX_SIDECAR_BYTES = 2**24
 """Slice times of a long series take some hundred kilobytes."""
+
+_ENDING = re.compile(r"\.(nii\.gz|nii|json)\Z", re.IGNORECASE)
 
 # Descriptions of tables, which have the form of a sidecar's name.
 _TABLES = frozenset({"participants", "samples", "sessions", "scans"})
@@ -113,7 +116,8 @@ def _name_of(name: str) -> _Name:
 
 
 def _stem(name: str) -> str:
-    return name.partition(".")[0]
+    # Only the ending: a name may have dots of its own, as in brain_1.5T.nii.gz.
+    return _ENDING.sub("", name)
 
 
 def _told(path: Path) -> Told | None:
