@@ -2,6 +2,8 @@
 
 import json
 import stat
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -56,6 +58,32 @@ def test_the_right_password_opens_and_five_wrong_ones_make_wait(tmp_path: Path) 
         users.check("Ada", PASSWORD)
     clock[0] = 61.0
     assert users.check("Ada", PASSWORD).name == "Ada"
+
+
+def test_forty_guesses_at_one_time_are_five_guesses(tmp_path: Path) -> None:
+    with_users(tmp_path)
+    users = Users(tmp_path / "state" / "users.json")
+
+    def guess(number: int) -> str:
+        with pytest.raises(Problem) as caught:
+            users.check("Ada", f"wrong {number}")
+        return caught.value.code
+
+    with ThreadPoolExecutor(40) as pool:
+        told = Counter(pool.map(guess, range(160)))
+
+    assert told == {"bad_password": TRIES, "too_many_tries": 160 - TRIES}
+
+
+def test_names_made_up_by_the_thousand_do_not_wash_a_count_away(tmp_path: Path) -> None:
+    clock = [0.0]
+    users = Users(tmp_path / "users.json", now=lambda: clock[0], cost=2)
+    for name in ["Ada"] * TRIES + [f"nobody {number}" for number in range(10_001)]:
+        with pytest.raises(Problem, match="name or password"):
+            users.check(name, "wrong")
+
+    with pytest.raises(Problem, match="within a minute"):
+        users.check("Ada", "wrong")
 
 
 @pytest.mark.parametrize(("name", "password"), [("Ada", "short"), ("", PASSWORD), ("a<b", PASSWORD), ("a:b", PASSWORD)])

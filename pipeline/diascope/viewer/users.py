@@ -68,7 +68,8 @@ class Users:
         self._file = file
         self._now = now
         self._cost = cost
-        self._wrong: dict[str, list[float]] = {}
+        self._tries: dict[str, list[float]] = {}
+        self._counting = threading.Lock()
         # One at a time: each takes 128 MiB, and a crowd of guesses must not take them all.
         self._hashing = threading.Lock()
         try:
@@ -117,22 +118,29 @@ class Users:
         Raises:
             Problem: Name or password are wrong, or were too often.
         """
-        recent = [at for at in self._wrong.get(name, ()) if self._now() - at < WAIT_SECONDS]
-        if len(recent) >= TRIES:
-            raise Problem(
-                "too_many_tries", f"{TRIES} wrong passwords within a minute", f"wait {WAIT_SECONDS:.0f} seconds"
-            )
+        self._count_try(name)
         user = self._users.get(name)
         # Who is not known is hashed too: the time must not tell which names there are.
         salt = base64.b64decode(user.salt) if user else b"nobody has this."
         digest = self._hash(password, salt, user.cost if user else self._cost)
         if user is None or not hmac.compare_digest(digest, base64.b64decode(user.digest)):
-            if len(self._wrong) > 10_000:  # names made up by a machine
-                self._wrong.clear()
-            self._wrong[name] = [*recent, self._now()]
             raise Problem("bad_password", "name or password are wrong", "try again, or ask who runs the server")
-        self._wrong.pop(name, None)
+        with self._counting:
+            self._tries.pop(name, None)
         return user
+
+    def _count_try(self, name: str) -> None:
+        # Before the hashing, and wrong until it is proven right: a crowd of guesses at one time is counted one by one.
+        with self._counting:
+            now = self._now()
+            recent = [at for at in self._tries.get(name, ()) if now - at < WAIT_SECONDS]
+            if len(recent) >= TRIES:
+                raise Problem(
+                    "too_many_tries", f"{TRIES} wrong passwords within a minute", f"wait {WAIT_SECONDS:.0f} seconds"
+                )
+            if len(self._tries) > 10_000:  # names made up by a machine; whoever has to wait still waits
+                self._tries = {other: ats for other, ats in self._tries.items() if now - ats[-1] < WAIT_SECONDS}
+            self._tries[name] = [*recent, now]
 
     def _hash(self, password: str, salt: bytes, cost: int) -> bytes:
         with self._hashing:
