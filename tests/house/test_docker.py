@@ -37,7 +37,17 @@ def test_only_what_the_image_is_made_of_is_sent_to_the_engine(repository: Path) 
 
     sent = {path.split("/")[0] for path in build_context(repository)}
 
-    assert {"LICENSE", "README.md", "constraints.txt", "pyproject.toml", "configs", "docker", "pipeline"} <= sent
+    made_of = {
+        "LICENSE",
+        "README.md",
+        "constraints.txt",
+        "pyproject.toml",
+        "hatch_build.py",
+        "configs",
+        "docker",
+        "pipeline",
+    }
+    assert made_of <= sent
     assert not sent & {"tests", "docs", "data_manifests", "benchmarks", ".ci", ".venv"}
 
 
@@ -51,8 +61,12 @@ def test_the_install_and_start_commands_of_the_image_work_in_a_bare_environment(
     for path in build_context(repository):
         (source / path).parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(repository / path, source / path)
-    given = {name: value for name, value in os.environ.items() if name.startswith(("PIP_", "SSL_"))}
+    given = {
+        name: value for name, value in os.environ.items() if name.upper().startswith(("PIP_", "SSL_", "NODE_", "NPM_"))
+    }
     bare = {"PATH": f"{Path(sys.executable).parent}:/usr/bin:/bin", "HOME": str(tmp_path), "LANG": "C.UTF-8", **given}
+    # The home is a bare one, but where packages come from is this machine's affair.
+    bare["NPM_CONFIG_USERCONFIG"] = str(Path.home() / ".npmrc")
     bare["PIP_CACHE_DIR"] = subprocess.run(
         [sys.executable, "-m", "pip", "cache", "dir"], capture_output=True, text=True, check=True
     ).stdout.strip()
