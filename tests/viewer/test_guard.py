@@ -1,12 +1,20 @@
 """Who may come in, and what a hostile page, name or address can do: nothing."""
 
+import asyncio
+import json
 import re
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from diascope.log import Redactor
+from diascope.viewer.app import make_app
+from diascope.viewer.desk import Desk
 from diascope.viewer.guard import logged_path
+from diascope.viewer.settings import ViewSettings
+from diascope.viewer.users import Users
 from tests.viewer.browser import Browser
 from tests.viewer.conftest import Serve, Viewer, verdict
 
@@ -167,6 +175,61 @@ def test_behind_a_proxy_the_prefix_is_part_of_every_address(serve: Serve) -> Non
     assert "Path=/diascope/" in entered.headers["set-cookie"]
     assert "Secure" in entered.headers["set-cookie"]
     assert stripped.status == whole.status == 200
+
+
+PASSWORD = "correct horse battery"
+
+
+def told_at_login(desk: Desk, peer: str, scheme: str = "http", forwarded: str = "") -> tuple[int, str]:
+    """Sign in from an address that no socket of this machine has; give the status and the code of a problem."""
+    sent: list[Any] = []
+    headers = {"host": "viewer.example", "x-forwarded-proto": forwarded}
+    scope = {
+        "type": "http",
+        "http_version": "1.1",
+        "method": "POST",
+        "scheme": scheme,
+        "path": "/api/login",
+        "query_string": b"",
+        "headers": [(name.encode(), value.encode()) for name, value in headers.items() if value],
+        "client": (peer, 50000),
+        "server": ("192.0.2.1", 8765),
+    }
+
+    async def receive() -> Any:
+        return {"type": "http.request", "body": json.dumps({"name": "Ada", "password": PASSWORD}).encode()}
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    asyncio.run(make_app(desk)(scope, receive, send))
+    body = json.loads(sent[1]["body"])
+    return sent[0]["status"], body.get("error", {}).get("code", "")
+
+
+@pytest.mark.parametrize(
+    ("said", "answer"),
+    [
+        ({"peer": "10.9.9.9"}, (403, "not_https")),
+        ({"peer": "::ffff:10.9.9.9"}, (403, "not_https")),
+        ({"peer": "10.9.9.9", "forwarded": "https"}, (403, "not_https")),
+        ({"peer": "10.9.9.9", "scheme": "https"}, (200, "")),
+        ({"peer": "192.0.2.9"}, (403, "not_https")),
+        ({"peer": "192.0.2.9", "forwarded": "http"}, (403, "not_https")),
+        ({"peer": "192.0.2.9", "forwarded": "https"}, (200, "")),
+        ({"peer": "::ffff:192.0.2.9", "forwarded": "https"}, (200, "")),
+        ({"peer": "127.0.0.1"}, (200, "")),
+        ({"peer": "::1"}, (403, "not_https")),
+    ],
+)
+def test_a_password_in_the_clear_is_taken_from_this_machine_alone(
+    serve: Serve, tmp_path: Path, said: dict[str, str], answer: tuple[int, str]
+) -> None:
+    Users(tmp_path / "state" / "users.json", cost=2).add("Ada", "reviewer", PASSWORD)
+    # `::1` is a proxy here: what it passes on is not of this machine.
+    settings = ViewSettings(host="192.0.2.1", proxies=("192.0.2.9", "::1"), public_hosts=("viewer.example",))
+
+    assert told_at_login(replace(serve().desk, settings=settings), **said) == answer
 
 
 def test_nobody_but_a_declared_proxy_is_believed(viewer: Viewer) -> None:

@@ -16,6 +16,7 @@ STATUS = {
     "csrf": 403,
     "forbidden": 403,
     "hidden": 403,
+    "not_https": 403,
     "wrong_host": 403,
     "missing_file": 404,
     "no_such_case": 404,

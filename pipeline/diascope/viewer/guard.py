@@ -103,6 +103,7 @@ class Guard:
     def _admit(self, scope: Scope) -> None:
         headers = Headers(scope=scope)
         self._check_host(headers)
+        self._check_clear(scope)
         self._drop_prefix(scope, headers)
         path = scope["path"]
         session = self.sessions.read(_cookie(headers, cookie_name(scope)))
@@ -137,6 +138,16 @@ class Guard:
         if host not in LOOPBACK | {self.settings.host, *self.settings.public_hosts}:
             raise Problem("wrong_host", "this server does not go by that name", "name it in public_hosts")
 
+    def _check_clear(self, scope: Scope) -> None:
+        # What a proxy on this machine passes on comes from elsewhere: it has to say that it came by https.
+        is_from_here = _peer(scope) in LOOPBACK and not self._is_proxy(scope)
+        if not (self.settings.is_loopback or is_from_here or is_https(scope, self.settings)):
+            raise Problem(
+                "not_https",
+                "this request came in the clear: a password in it could be read on its way",
+                "use the https address; a proxy has to be named in proxies, and to send X-Forwarded-Proto: https",
+            )
+
     def _drop_prefix(self, scope: Scope, headers: Headers) -> None:
         prefix = self.settings.prefix
         if self._is_proxy(scope):
@@ -147,8 +158,7 @@ class Guard:
                 scope["path"] = scope["path"][len(prefix) :]
 
     def _is_proxy(self, scope: Scope) -> bool:
-        client = scope.get("client")
-        return client is not None and client[0] in self.settings.proxies
+        return _peer(scope) in self.settings.proxies
 
 
 def cookie_name(scope: Scope) -> str:
@@ -159,8 +169,7 @@ def cookie_name(scope: Scope) -> str:
 
 def is_https(scope: Scope, settings: ViewSettings) -> bool:
     """Say whether the browser speaks https, to us or to a declared proxy."""
-    client = scope.get("client")
-    if client and client[0] in settings.proxies:
+    if _peer(scope) in settings.proxies:
         return Headers(scope=scope).get("x-forwarded-proto", "") == "https"
     return bool(scope["scheme"] == "https")
 
@@ -172,6 +181,12 @@ def logged_path(path: str) -> str:
     """
     parts = path.strip("/").split("/")
     return "/".join(part if _LOGGED_PART.fullmatch(part) else "*" for part in parts) if path != "/" else "page"
+
+
+def _peer(scope: Scope) -> str:
+    # A socket that listens on IPv6 spells IPv4 its own way (RFC 4291, 2.5.5.2).
+    client = scope.get("client") or ("", 0)
+    return str(client[0]).removeprefix("::ffff:")
 
 
 def _cookie(headers: Headers, name: str) -> str:
