@@ -9,9 +9,12 @@ from pathlib import Path
 
 import pytest
 
+from diascope.bundles.lock import write_lock
+from diascope.evaluation.calibration_file import CALIBRATION, BundleCalibration, write_calibration
 from diascope.findings import read_report
 from diascope.run import case
 from tests.cli.shell import RUN, Shell
+from tests.tiny_bundle import write_tiny_bundle
 
 WRONG_CALLS = {
     "config": ["-c", "nosuch"],
@@ -89,6 +92,34 @@ def test_a_second_run_says_that_it_resumes_and_does_not_list_what_was_done(
     _, out, err = shell("run", scans, *RUN, "-o", tmp_path / "out")
     assert "resuming: 2 of 2 cases were done by an earlier run, nothing is left to do" in err
     assert "case-" not in out
+
+
+@pytest.mark.parametrize(
+    ("wish", "is_applied"), [((), True), (("--set", "uncertainty.mirrors=[i]"), False)], ids=["once", "mirrored"]
+)
+def test_a_run_that_averages_answers_promises_nothing_and_says_why(
+    shell: Shell, scans: Path, tmp_path: Path, wish: tuple[str, ...], is_applied: bool
+) -> None:
+    learnt = {
+        "split": "phantoms",
+        "patients": 40,
+        "missed_volume": {"bright": {"bound": 0.1, "threshold": 0.2, "cases": 40}},
+        "confidence": {"raw": [0.0, 1.0], "seen": [0.25, 0.5], "cases": 40},
+    }
+    models, out = tmp_path / "models", tmp_path / "out"
+    folder = write_tiny_bundle(models)
+    write_calibration(folder / CALIBRATION, BundleCalibration.model_validate(learnt))
+    write_lock(models / "bundles.lock", folder)
+    asked = ("--set", f"models.dir={models}", "--set", "uncertainty.control_misses=true", *wish)
+
+    code, _, err = shell("run", scans, *RUN, *asked, "-o", out)
+
+    (file,) = (out / "cases").glob("*/case.json")
+    report = read_report(file)
+    assert code == 0
+    assert report.confidence_kind == ("calibrated" if is_applied else "raw")
+    assert [one.promised_misses for one in report.segmentations or ()] == [(("bright", 0.1),) if is_applied else ()]
+    assert ("note: the calibration of tiny_bright was learnt on one plain answer" in err) is not is_applied
 
 
 def test_a_run_that_fails_where_an_earlier_one_was_good_keeps_the_good_result(

@@ -20,6 +20,7 @@ from diascope.run.calibrated import (
     confidence_in_findings,
     confidence_in_outline,
     least_sure,
+    not_applied,
     with_promised_misses,
 )
 from diascope.tasks.uncertainty import probabilities, segmentation_confidence
@@ -32,6 +33,15 @@ LEARNT = {
     "targets": {"pneumonia": PNEUMONIA},
     "missed_volume": {"bright": {"bound": 0.1, "threshold": 0.2, "cases": 40}},
     "confidence": {"raw": [0.5, 1.0], "seen": [0.3, 0.7], "cases": 40},
+}
+
+
+TWO_RULES = {
+    **LEARNT,
+    "missed_volume": {
+        "bright": {"bound": 0.1, "threshold": 0.2, "cases": 40},
+        "dark": {"bound": 0.1, "threshold": 0.3, "cases": 40},
+    },
 }
 
 
@@ -161,6 +171,63 @@ def test_a_bound_for_which_no_threshold_suffices_promises_nothing(tmp_path: Path
     seen = GridOfLogits(np.zeros((2, 2, 3, 4), dtype=np.float32), np.eye(4))
 
     assert with_promised_misses(bundle(tmp_path, learnt), seen) == (seen, {})
+
+
+def two_labels(models: Path, learnt: dict[str, object]) -> BundleInfo:
+    found = bundle(models, learnt)
+    return replace(found, block=found.block.model_copy(update={"labels": {1: "bright", 2: "dark"}}))
+
+
+def test_of_two_labels_with_a_rule_each_none_is_moved_and_nothing_is_promised(tmp_path: Path) -> None:
+    logits = np.random.default_rng(0).normal(0, 3, size=(3, 5, 7, 11)).astype(np.float32)
+    seen = GridOfLogits(logits, np.diag([0.7, 0.8, 2.5, 1.0]))
+    several = two_labels(tmp_path / "a", TWO_RULES)
+
+    drawn, promised = with_promised_misses(several, seen)
+
+    assert promised == {}
+    np.testing.assert_array_equal(drawn.logits, logits)
+    (said_so,) = not_applied(several, controls_misses=True)
+    assert "bright, dark" in said_so
+    assert not_applied(several, controls_misses=False) == ()
+
+
+def test_a_label_beside_one_for_which_no_threshold_suffices_keeps_its_promise(tmp_path: Path) -> None:
+    rules = {**TWO_RULES["missed_volume"], "dark": {"bound": 0.1, "threshold": None, "cases": 12}}
+    logits = np.random.default_rng(0).normal(0, 3, size=(3, 5, 7, 11)).astype(np.float32)
+    one_rule = two_labels(tmp_path, {**TWO_RULES, "missed_volume": rules})
+
+    drawn, promised = with_promised_misses(one_rule, GridOfLogits(logits, np.eye(4)))
+
+    assert promised == {"bright": 0.1}
+    np.testing.assert_array_equal(drawn.logits.argmax(axis=0) == 1, probabilities(logits)[1] >= 0.2)
+    assert not_applied(one_rule, controls_misses=True) == ()
+
+
+@pytest.mark.parametrize("how", ["ensemble", "repeated"])
+@pytest.mark.parametrize("whose", ["its own", "given"])
+def test_what_was_learnt_on_one_plain_answer_is_not_applied_to_an_average(tmp_path: Path, how: str, whose: str) -> None:
+    plain = bundle(tmp_path / "models", LEARNT)
+    if whose == "given":
+        plain = replace(plain, calibration=plain.folder / CALIBRATION)
+    averaged = replace(plain, **({"members": (plain,)} if how == "ensemble" else {"is_repeated": True}))
+    logits = np.random.default_rng(0).normal(0, 3, size=(2, 4, 5, 6)).astype(np.float32)
+    seen = GridOfLogits(logits, np.eye(4))
+    raw = (said("pneumonia", 0.95),)
+    lesion = Finding("tiny_bright-1", "tiny_bright", "img-1", "pneumonia", 0.95, ((0, 0, 0), (1, 2, 3)))
+
+    assert calibrate_predictions(plain, raw)[0].score_kind == "calibrated"
+    assert calibrate_predictions(averaged, raw) == raw
+    assert calibrate_findings(averaged, [lesion]) == (lesion,)
+    assert confidence_in_outline(averaged, seen) == (segmentation_confidence(logits), "raw")
+    assert with_promised_misses(averaged, seen) == (seen, {})
+    assert not_applied(plain, controls_misses=True) == ()
+    (said_so,) = not_applied(averaged, controls_misses=True)
+    assert "one plain answer" in said_so
+
+
+def test_where_nothing_was_learnt_there_is_nothing_to_tell(tmp_path: Path) -> None:
+    assert not_applied(replace(bundle(tmp_path, None), is_repeated=True), controls_misses=True) == ()
 
 
 def test_a_case_is_as_sure_as_its_least_sure_network_and_calibrated_only_if_all_are() -> None:

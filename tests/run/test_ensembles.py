@@ -59,6 +59,26 @@ def test_networks_of_different_answers_are_no_ensemble(
         find_network(use, config(tmp_path, use))
 
 
+@pytest.mark.parametrize(
+    ("ensemble", "uncertainty", "expected"),
+    [
+        ((), {}, False),
+        ((), {"control_misses": True, "seed": 3}, False),
+        ((), {"mirrors": ["j"]}, True),
+        ((), {"dropout_draws": 4}, True),
+        (("fold_b",), {}, True),
+    ],
+)
+def test_a_network_knows_whether_its_answers_are_averaged(
+    tmp_path: Path, ensemble: tuple[str, ...], uncertainty: dict[str, object], expected: bool
+) -> None:
+    for name in ("fold_a", "fold_b"):
+        write_tiny_bundle(tmp_path, name)
+    use = BundleUse(name="fold_a", ensemble=ensemble)
+
+    assert find_network(use, config(tmp_path, use, **uncertainty)).is_averaged is expected
+
+
 def test_mirrors_and_sides_are_refused_before_anything_is_run(tmp_path: Path) -> None:
     write_tiny_bundle(tmp_path, "sided")
     change(tmp_path, "sided", "metadata.json", "labels", {"1": "left_hippocampus"})

@@ -104,6 +104,7 @@ class BundleInfo:
         is_shipped: Whether these very files come with diascope; False until it was verified.
         members: Other bundles that are asked with it, as an ensemble.
         calibration: A calibration.json that takes the place of its own; None where it has its own or none.
+        is_repeated: Whether a run shows it each image more than once, mirrored or with dropout.
     """
 
     name: str
@@ -115,6 +116,7 @@ class BundleInfo:
     is_shipped: bool = False
     members: tuple["BundleInfo", ...] = ()
     calibration: Path | None = None
+    is_repeated: bool = False
 
     @property
     def labels(self) -> tuple[Label, ...]:
@@ -130,6 +132,11 @@ class BundleInfo:
         if self.block.expected is not None:
             return self.block.expected
         return tuple(label.name for label in self.labels) if len(self.labels) > 1 else ()
+
+    @property
+    def is_averaged(self) -> bool:
+        """Whether what a run says of it is the average of several answers."""
+        return bool(self.members) or self.is_repeated
 
     @property
     def stamp(self) -> BundleStamp:

@@ -72,13 +72,16 @@ def run_request(request: "RunRequest", out_root: Path, *, as_json: bool = False)
     from diascope.cli.redaction import register_identifiers
     from diascope.cli.render import earlier_lines, kept_lines, reason_lines, reject_lines, total_line
     from diascope.run.batch import Books
+    from diascope.run.calibrated import not_applied
     from diascope.run.found import found_in
     from diascope.run.session import make_order
     from diascope.tasks.device import choose_device, limit_threads
 
     device = choose_device(request.config.device)
     limit_threads()
-    for line in (f"device: {device.description}", *stranger_lines(request.bundles)):
+    controls = request.config.uncertainty.control_misses
+    unkept = [f"note: {text}" for one in request.bundles for text in not_applied(one, controls_misses=controls)]
+    for line in (f"device: {device.description}", *stranger_lines(request.bundles), *unkept):
         typer.echo(line, err=True)
     with out.claimed(), found_in(request.inputs, request.config.ingest, key, out.private) as found:
         register_identifiers(found)

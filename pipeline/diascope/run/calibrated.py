@@ -1,7 +1,9 @@
 """Scores that mean what they say, where something was learnt about them; the rest stays raw.
 
 What was learnt is the bundle's own calibration.json, or one that `diascope evaluate`
-made for somebody else's bundle and that the config names beside it.
+made for somebody else's bundle and that the config names beside it. It was learnt on
+one plain answer per image: the average of several (an ensemble, mirrors, dropout) is less
+sure by itself, and stays raw.
 """
 
 import functools
@@ -31,14 +33,37 @@ SUM_ROUNDING = 1e-3
 
 
 def calibration_of(bundle: BundleInfo) -> BundleCalibration | None:
-    """Find what was learnt about a bundle's scores; None if nothing was."""
-    path = calibration_path(bundle)
-    return _read(path, file_digest(path)) if path.is_file() else None
+    """Find what was learnt about such scores of a bundle; None if nothing was, and for averaged answers."""
+    return None if bundle.is_averaged else _learnt(bundle)
 
 
 def calibration_path(bundle: BundleInfo) -> Path:
     """Say where it lies, if there is any."""
     return bundle.calibration or bundle.folder / CALIBRATION
+
+
+def not_applied(bundle: BundleInfo, *, controls_misses: bool) -> tuple[str, ...]:
+    """Say in words what was learnt about a bundle and is not applied in this run, and why.
+
+    Args:
+        bundle: As the run asks it.
+        controls_misses: Whether the run wants the promise about missed volume.
+    """
+    learnt = _learnt(bundle)
+    if learnt is None:
+        return ()
+    if bundle.is_averaged:
+        return (
+            f"the calibration of {bundle.name} was learnt on one plain answer, and this run averages several:"
+            " its scores stay raw, and nothing is promised",
+        )
+    ruled = [bundle.block.labels[value] for value in _miss_rules(bundle, learnt)]
+    if controls_misses and len(ruled) > 1:
+        return (
+            f"{bundle.name} has a threshold of missed volume for each of {', '.join(ruled)},"
+            " learnt one by one: together they do not hold, so none is applied and nothing is promised of misses",
+        )
+    return ()
 
 
 def calibrate_predictions(bundle: BundleInfo, predictions: Sequence[Prediction]) -> tuple[Prediction, ...]:
@@ -109,16 +134,16 @@ def with_promised_misses(bundle: BundleInfo, seen: GridOfLogits) -> tuple[GridOf
 
     Returns:
         The output to draw, and the promised mean missed share by label: labels about
-        which nothing was learnt are drawn as ever, and promise nothing.
+        which nothing was learnt are drawn as ever, and promise nothing. Nor do several
+        labels with a threshold each: what one label gains another loses, and each was
+        learnt with the others left as they are.
     """
     learnt = calibration_of(bundle)
-    promised: dict[str, float] = {}
-    for value, name in bundle.block.labels.items():
-        rule = learnt.missed_volume.get(name) if learnt is not None else None
-        if rule is not None and rule.threshold is not None:
-            seen = favour(seen, value, rule.threshold)
-            promised[name] = rule.bound
-    return seen, promised
+    rules = _miss_rules(bundle, learnt) if learnt is not None else {}
+    if len(rules) != 1:
+        return seen, {}
+    ((value, (threshold, bound)),) = rules.items()
+    return favour(seen, value, threshold), {bundle.block.labels[value]: bound}
 
 
 def least_sure(confidences: Sequence[Confidence]) -> Confidence:
@@ -127,6 +152,16 @@ def least_sure(confidences: Sequence[Confidence]) -> Confidence:
     if not known:
         return None, "none"
     return _kind(min(value for value, _ in known), is_calibrated=all(kind == "calibrated" for _, kind in known))
+
+
+def _miss_rules(bundle: BundleInfo, learnt: BundleCalibration) -> dict[int, tuple[float, float]]:
+    # Threshold and bound by value of a label; where no threshold suffices there is no rule.
+    known = {value: learnt.missed_volume.get(name) for value, name in bundle.block.labels.items()}
+    return {
+        value: (rule.threshold, rule.bound)
+        for value, rule in known.items()
+        if rule is not None and rule.threshold is not None
+    }
 
 
 def _complete(scores: dict[str, float], learnt: BundleCalibration) -> dict[str, float]:
@@ -143,6 +178,11 @@ def _kind(value: float | None, *, is_calibrated: bool) -> Confidence:
     if value is None:
         return None, "none"
     return value, "calibrated" if is_calibrated else "raw"
+
+
+def _learnt(bundle: BundleInfo) -> BundleCalibration | None:
+    path = calibration_path(bundle)
+    return _read(path, file_digest(path)) if path.is_file() else None
 
 
 @functools.lru_cache(maxsize=16)

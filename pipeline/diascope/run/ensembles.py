@@ -25,7 +25,7 @@ def find_network(use: BundleUse, config: RunConfig) -> BundleInfo:
         _check_member(bundle, member)
     if use.calibration is not None:
         _check_calibration(bundle.name, use.calibration)
-    found = replace(bundle, members=members, calibration=use.calibration)
+    found = replace(bundle, members=members, calibration=use.calibration, is_repeated=config.uncertainty.asks_again)
     check_answers(found, config.uncertainty)
     return found
 
