@@ -310,9 +310,17 @@ class CaseReport:
     format: int = FORMAT
 
     def __post_init__(self) -> None:
-        """Refuse a failure without a reason, and a reason without a failure."""
+        """Refuse a failure without a reason, a reason without a failure, and two findings of one id.
+
+        Raises:
+            InputError: Status and failure do not go together.
+            ValueError: A verdict on one finding would be one on another, too.
+        """
         if (self.status == "failed") != (self.failure is not None):
             raise InputError(f"a case that is {self.status} has failure {self.failure}", code="bad_report")
+        ids = [one.finding_id for one in self.findings or ()]
+        if doubled := sorted({one for one in ids if ids.count(one) > 1}):
+            raise ValueError(f"{self.case_id}: several findings are called {', '.join(doubled)}; an id names one")
 
     def to_json(self) -> str:
         """Write the report as case.json holds it, keys in the order of the fields."""

@@ -1,7 +1,7 @@
 """What the networks of a case said, brought back to its images and put into the words of `findings`."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from diascope.bundles.find import BundleInfo
 from diascope.findings import ConfidenceKind, Finding, Measurement, Prediction, Segmentation
@@ -57,6 +57,7 @@ class Answers:
         masks: The label maps by file name below the case folder.
         confidence: Of the least certain network.
         confidence_kind: A raw one promises nothing.
+        finding_ids: For each output, the id in the case of each of its findings, by the id within that output.
     """
 
     segmentations: tuple[Segmentation, ...] | None
@@ -66,10 +67,14 @@ class Answers:
     masks: dict[str, Mask]
     confidence: float | None
     confidence_kind: ConfidenceKind
+    finding_ids: tuple[Mapping[str, str], ...] = ()
 
 
 def answers_of(said: Iterable[Said]) -> Answers:
-    """Turn every network's output into answers, each by its own task."""
+    """Turn every network's output into answers, each by its own task.
+
+    Findings of a network are numbered through the whole case: over all its images, and parts of them.
+    """
     segmentations: list[Segmentation] = []
     findings: list[Finding] = []
     predictions: list[Prediction] = []
@@ -78,9 +83,11 @@ def answers_of(said: Iterable[Said]) -> Answers:
     parts: dict[str, list[Mask]] = {}
     outlines: dict[str, tuple[Said, Mapping[str, float]]] = {}
     confidences: list[Confidence] = []
+    finding_ids: list[Mapping[str, str]] = []
     asked = set()
     for one in said:
         bundle, volume, seen = one.bundle, one.volume, one.seen
+        finding_ids.append({})
         asked.add(bundle.block.task)
         if bundle.block.task == "segment":
             drawn, promised = with_promised_misses(bundle, seen) if one.controls_misses else (seen, {})
@@ -90,6 +97,8 @@ def answers_of(said: Iterable[Said]) -> Answers:
             confidences.append(confidence_in_outline(bundle, seen))
         elif bundle.block.task == "detect":
             found = calibrate_findings(bundle, detect(seen, volume.space, bundle, volume.image_id))
+            finding_ids[-1] = _ids_in_case(found, sum(other.bundle == bundle.name for other in findings))
+            found = tuple(replace(lesion, finding_id=finding_ids[-1][lesion.finding_id]) for lesion in found)
             findings += found
             confidences.append(confidence_in_findings(found))
             measurements += numbers_of_findings(found)
@@ -111,6 +120,7 @@ def answers_of(said: Iterable[Said]) -> Answers:
         masks=masks,
         confidence=confidence,
         confidence_kind=kind,
+        finding_ids=tuple(finding_ids),
     )
 
 
@@ -148,6 +158,11 @@ def numbers_of_predictions(predictions: Sequence[Prediction]) -> Iterator[Measur
             yield Measurement(
                 one.image_id, one.bundle, one.target, "highest_slice", float(highest.slice_k or 0), "slice_k"
             )
+
+
+def _ids_in_case(found: Sequence[Finding], before: int) -> dict[str, str]:
+    # An output counts its own findings from 1; the case goes on where the network's last image or part ended.
+    return {one.finding_id: f"{one.bundle}-{number}" for number, one in enumerate(found, start=before + 1)}
 
 
 def _segmentation(said: Said, mask: Mask, promised: Mapping[str, float]) -> Segmentation:

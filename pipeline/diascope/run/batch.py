@@ -8,7 +8,7 @@ from typing import Protocol
 from diascope import __version__
 from diascope.errors import InputError
 from diascope.findings import CaseReport, Failure, HeatmapRecord, Measurement, read_report
-from diascope.io.outfolder import OutFolder, file_digest, folder_in_the_making
+from diascope.io.outfolder import OutFolder, folder_in_the_making
 from diascope.io.private import fates_after, write_tables
 from diascope.run.case import CaseJob
 from diascope.run.features import with_batch_distances
@@ -27,7 +27,7 @@ from diascope.run.record import (
     write_measurements,
     write_record,
 )
-from diascope.run.resume import Earlier, standing_report, task_keys
+from diascope.run.resume import Earlier, results_digest, standing_report, task_keys
 from diascope.run.settings import RunConfig, results_hash
 from diascope.run.within import places_of
 
@@ -168,7 +168,7 @@ def _settle(order: BatchOrder, ledger: Ledger, books: Books, outcome: CaseOutcom
     job = outcome.job
     report = outcome.report or _write_bare(job, outcome.failure, books)
     state: State = "done" if outcome.report else "failed"
-    digest = file_digest(order.out.case(job.case_id) / "case.json")
+    digest = results_digest(order.out.case(job.case_id), report)
     code = report.failure.code if report.failure else ""
     ledger.put(
         LedgerRow(job.case_id, task, state, key, digest, code, outcome.seconds) for task, key in task_keys(job).items()

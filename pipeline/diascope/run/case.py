@@ -32,7 +32,7 @@ from diascope.io.series import RefusedImage, Series
 from diascope.io.write_nifti import write_heatmap, write_mask, write_volume
 from diascope.run.answers import Said, answers_of
 from diascope.run.features import farthest, features_of, write_seen
-from diascope.run.heatmaps import HeatmapOrder, MadeMap, draw_maps, make_maps, settle_maps, standings_of
+from diascope.run.heatmaps import HeatmapOrder, MadeMap, draw_maps, make_maps, of_case, settle_maps, standings_of
 from diascope.run.image_record import captions, doubts, image_file, record_images
 from diascope.run.record import in_words
 from diascope.run.suitability import check_suits, outside_limits
@@ -41,6 +41,9 @@ from diascope.tasks.inference import Precision
 from diascope.tasks.uncertainty import Averaged, ask
 from diascope.tasks.uncertainty_settings import UncertaintySettings
 from diascope.volume import ColourImage, Heatmap, Mask, Volume
+
+PREVIEW = "preview.png"
+"""A picture of the case, below its folder."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,7 +199,8 @@ def infer(prepared: CaseInputs) -> CaseOutputs:
         outputs.append(GridOfLogits(averaged[-1].logits, network_input.affine))
         spoken[bundle.name, volume.image_id] = Spoken(bundle, outputs[-1])
         if job.heatmaps is not None:
-            maps += make_maps(job.heatmaps, bundle, volume.image_id, opened, (network_input, outputs[-1]))
+            made = make_maps(job.heatmaps, bundle, volume.image_id, opened, (network_input, outputs[-1]))
+            maps += (replace(one, output_at=len(outputs) - 1) for one in made)
     return CaseOutputs(prepared.images, tuple(outputs), tuple(maps), tuple(averaged))
 
 
@@ -209,8 +213,9 @@ def finish(inferred: CaseOutputs) -> CaseResults:
     )
     features = features_of(images.pairs(), inferred.averaged)
     spaces = {key: volume.space for key, volume in images.volumes.items()}
-    standings = standings_of(inferred.maps, images.pairs(), inferred.outputs, features)
-    heatmaps, records = settle_maps(inferred.maps, spaces, standings)
+    maps = of_case(inferred.maps, said.finding_ids)
+    standings = standings_of(maps, images.pairs(), inferred.outputs, features)
+    heatmaps, records = settle_maps(maps, spaces, standings)
     report = CaseReport(
         case_id=job.case_id,
         status="done",
@@ -251,7 +256,7 @@ def write(results: CaseResults) -> CaseReport:
         drawn = tuple(replace(one, sha256=file_digest(folder / one.file)) for one in results.report.segmentations or ())
         report = replace(results.report, segmentations=drawn)
         if results.preview is not None:
-            (folder / "preview.png").write_bytes(encode_png(results.preview))
+            (folder / PREVIEW).write_bytes(encode_png(results.preview))
         (folder / "case.json").write_text(report.to_json(), encoding="utf-8")
     return report
 

@@ -1,8 +1,9 @@
 """Heatmaps of a case: made while the network is there, judged, and kept on their own grids."""
 
+import itertools
 import logging
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -51,12 +52,14 @@ class MadeMap:
         image_id: Of which image.
         raw: The map.
         checks: The answers.
+        output_at: Which of the case's outputs is explained, from 0: an image may be looked at part by part.
     """
 
     bundle: str
     image_id: str
     raw: RawMap
     checks: tuple[Check, ...]
+    output_at: int = 0
 
 
 def heatmap_order(
@@ -121,6 +124,22 @@ def standings_of(
     }
 
 
+def of_case(maps: Iterable[MadeMap], finding_ids: Sequence[Mapping[str, str]]) -> tuple[MadeMap, ...]:
+    """Name the findings that are explained as the case does; a map of a box that became no finding is left out.
+
+    Args:
+        maps: Of one case, their findings numbered within one output.
+        finding_ids: For each output of the case, its own numbers and those of the case (`answers.Answers`).
+    """
+    named = []
+    for made in maps:
+        if made.raw.finding_id is None:
+            named.append(made)
+        elif finding_id := finding_ids[made.output_at].get(made.raw.finding_id):
+            named.append(replace(made, raw=replace(made.raw, finding_id=finding_id)))
+    return tuple(named)
+
+
 def settle_maps(
     maps: Iterable[MadeMap],
     spaces: Mapping[str, Space],
@@ -182,10 +201,13 @@ def draw_maps(
 
 
 def _file_names(made: MadeMap) -> Iterator[str]:
-    # A finding's number tells maps of one label apart; the image is named too where a network is given several.
+    # A finding's number tells maps of one label apart; the image is named too where a network is given several,
+    # and counted are the maps of an image that is looked at part by part.
     number = "" if made.raw.finding_id is None else f"-{made.raw.finding_id.rpartition('-')[2]}"
     yield f"{made.bundle}.heatmap.{made.raw.target}{number}.nii.gz"
     yield f"{made.bundle}.{made.image_id}.heatmap.{made.raw.target}{number}.nii.gz"
+    for count in itertools.count(2):
+        yield f"{made.bundle}.{made.image_id}.heatmap.{made.raw.target}{number}.{count}.nii.gz"
 
 
 def _standing(bundle: BundleInfo, said: GridOfLogits, seen: ImageFeatures | None) -> Standing:

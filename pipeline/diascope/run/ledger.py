@@ -42,7 +42,7 @@ class LedgerRow:
         task: Name of the network.
         state: How it ended.
         key: Of what the result depends on.
-        digest: SHA-256 of case.json.
+        digest: Of the files of the case, see `resume.results_digest`.
         code: Of the failure; empty when done.
         seconds: That the case took.
     """
@@ -92,12 +92,12 @@ class Ledger:
         return {row.task: LedgerRow(*row) for row in found}
 
     def is_done(self, case_id: str, keys: Mapping[str, str], digest: str) -> bool:
-        """Say whether all tasks of a case are done under these keys, and its report is still the one written.
+        """Say whether all tasks of a case are done under these keys, and its files are still those written.
 
         Args:
             case_id: The case.
             keys: Key of each task that is asked for.
-            digest: SHA-256 of the case.json that lies there now.
+            digest: Of the files that lie there now.
         """
         rows = self.rows(case_id)
         return bool(keys) and all(

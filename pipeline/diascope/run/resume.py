@@ -1,20 +1,25 @@
 """What an earlier run in the same folder has done already, and need not be done again.
 
 A task of a case is done if the ledger has it under the key of everything its result
-depends on, and the files of the case are still as they were written.
+depends on, what is known of the study's images included, and every file of the case is
+still as it was written: compared byte by byte, stored images by their size, since a batch
+of them may be terabytes. What others put beside these files is not looked at.
 """
 
-from collections.abc import Iterable
+import hashlib
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from diascope import __version__
 from diascope.bundles.find import BundleInfo
 from diascope.errors import InputError
+from diascope.evaluation.feature_file import feature_file
 from diascope.explain.targets import is_explained
 from diascope.findings import FORMAT, CaseReport, read_report
 from diascope.io.outfolder import OutFolder, file_digest
-from diascope.run.case import CaseJob
+from diascope.run.case import PREVIEW, CaseJob
+from diascope.run.image_record import record_images
 from diascope.run.ledger import Ledger, task_key
 
 
@@ -66,7 +71,7 @@ def standing_report(out: OutFolder, case_id: str) -> CaseReport | None:
 
 def task_keys(job: CaseJob) -> dict[str, str]:
     """Give each task of a case the key of everything its result depends on."""
-    common = [str(FORMAT), __version__, job.config_sha256]
+    common = [str(FORMAT), __version__, job.config_sha256, *_images(job)]
     keys = {}
     for bundle, choice in zip(job.bundles, job.choices, strict=True):
         files = [_stamp(path, job.out.private) for series in choice.chosen for path in series.files]
@@ -74,6 +79,42 @@ def task_keys(job: CaseJob) -> dict[str, str]:
             [*common, *_networks(bundle), *choice.chosen_ids, *files, *_questions(job, bundle)]
         )
     return keys
+
+
+def results_digest(folder: Path, report: CaseReport) -> str:
+    """Sum up the files of a case as they lie there: other bytes, or a file that is gone, give another digest.
+
+    A stored image is taken by its size alone.
+
+    Args:
+        folder: Of the case.
+        report: Its report, which tells what may lie there.
+    """
+    digest = hashlib.sha256()
+    for name in _small_files(report):
+        content = file_digest(folder / name) if (folder / name).is_file() else "gone"
+        digest.update(f"{name} {content}\n".encode())
+    for image in report.images:
+        if image.stored is not None:
+            stored = folder / image.stored
+            size = str(stored.stat().st_size) if stored.is_file() else "gone"
+            digest.update(f"{image.stored} {size}\n".encode())
+    return digest.hexdigest()
+
+
+def _small_files(report: CaseReport) -> Iterator[str]:
+    yield "case.json"
+    yield PREVIEW
+    yield from (drawn.file for drawn in report.segmentations or ())
+    yield from (heatmap.file for heatmap in report.heatmaps or ())
+    # Not every network has features: one without says "gone" at both times.
+    yield from (feature_file(bundle.name) for bundle in report.bundles)
+
+
+def _images(job: CaseJob) -> list[str]:
+    """Write down what a report says of the images before one is read: facts of tables, too, and who was turned away."""
+    # In an order of their own: a listing of files in another order is no reason to compute for hours.
+    return sorted(repr(one) for one in (*record_images(job, {}), *job.refused))
 
 
 def _networks(bundle: BundleInfo) -> list[str]:
@@ -94,17 +135,9 @@ def _questioned(job: CaseJob) -> CaseJob:
 
 
 def _is_current(report: CaseReport, job: CaseJob, ledger: Ledger) -> bool:
-    folder = job.out.case(job.case_id)
-    digest = file_digest(folder / "case.json")
+    digest = results_digest(job.out.case(job.case_id), report)
     # A case whose heatmaps were asked more than they must be now is as good.
-    if not any(ledger.is_done(job.case_id, task_keys(one), digest) for one in (job, _questioned(job))):
-        return False
-    if not all((folder / image.stored).is_file() for image in report.images if image.stored):
-        return False
-    return all(
-        (folder / drawn.file).is_file() and file_digest(folder / drawn.file) == drawn.sha256
-        for drawn in report.segmentations or ()
-    )
+    return any(ledger.is_done(job.case_id, task_keys(one), digest) for one in (job, _questioned(job)))
 
 
 def _stamp(path: Path, private: Path) -> str:

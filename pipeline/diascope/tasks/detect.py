@@ -75,7 +75,7 @@ def detect(seen: GridOfLogits, space: Space, bundle: BundleInfo, image_id: str) 
         image_id: Of the image.
 
     Returns:
-        The highest score first.
+        The highest score first, numbered within this output.
     """
     names = {label.value: label.name for label in bundle.labels}
     found = []
@@ -95,7 +95,7 @@ def lesions_of(output: NDArray[np.float32], bundle: BundleInfo) -> dict[str, tup
         bundle: Names the labels, and says from which score on a finding is reported.
 
     Returns:
-        By finding_id, the highest score first.
+        By id, counted within this output (a case counts through, see `run.answers`), the highest score first.
     """
     known = {label.value for label in bundle.labels}
     lesions = join_slices(without_nested(one for one in slice_boxes(output) if one.label in known))
