@@ -1,5 +1,6 @@
 """The table of all cases follows what a run writes, and survives what is half-written."""
 
+import csv
 import json
 from pathlib import Path
 
@@ -15,6 +16,27 @@ def index_of(phantoms: Phantoms) -> CaseIndex:
 
 def rows(index: CaseIndex) -> dict[str, dict[str, object]]:
     return {row["case_id"]: dict(row) for row in index.query("SELECT * FROM cases")}
+
+
+def mark_odd_in_batch(phantoms: Phantoms, role: str) -> None:
+    """Flag a case as a run does it at its end: in cases.csv, and not in its report."""
+    file = phantoms.folder / "cases.csv"
+    with file.open(newline="", encoding="utf-8") as stream:
+        listed = list(csv.DictReader(stream))
+    for row in listed:
+        if row["case_id"] == phantoms.reports[role].case_id:
+            row.update(review_first="true", out_of_distribution="1.4", compared_with="batch")
+    with file.open("w", newline="", encoding="utf-8") as stream:
+        table = csv.DictWriter(stream, list(listed[0]))
+        table.writeheader()
+        table.writerows(listed)
+
+
+def do_again(phantoms: Phantoms, role: str) -> None:
+    """Do a case again, with another confidence."""
+    text = (phantoms.case_folder(role) / "case.json").read_text()
+    with folder_in_the_making(phantoms.case_folder(role)) as folder:
+        (folder / "case.json").write_text(text.replace('"confidence": 0.97', '"confidence": 0.96'))
 
 
 def test_the_table_is_there_before_any_report_was_read_and_filled_behind(phantoms: Phantoms) -> None:
@@ -93,3 +115,36 @@ def test_a_damaged_table_hides_nothing_that_has_a_report(phantoms: Phantoms, tmp
     (phantoms.folder / "cases.csv").write_bytes(b"case_id,status\n\xff\xfe\x00,,\n")
 
     assert len(rows(index_of(phantoms))) >= 7
+
+
+def test_a_case_that_is_odd_beside_its_batch_stays_doubtful_when_its_report_is_read(phantoms: Phantoms) -> None:
+    mark_odd_in_batch(phantoms, "head")
+    head = phantoms.reports["head"].case_id
+    index = CaseIndex.opened(open_outs([phantoms.folder]), 0.0, 0)
+
+    index.fill()
+    index.read_now("out", head)
+
+    assert rows(index)[head]["review_first"] == 1
+    place = index.place_of("out", head)
+    assert place is not None
+    assert (place.is_sample, place.probability) == (False, 1.0)
+    assert place.at < 1
+
+
+def test_what_was_odd_is_told_of_the_result_it_was_said_of_until_the_table_is_written_anew(phantoms: Phantoms) -> None:
+    mark_odd_in_batch(phantoms, "head")
+    head = phantoms.reports["head"].case_id
+    index = index_of(phantoms)
+    index.fill()
+
+    do_again(phantoms, "head")
+    index.refresh(force=True)
+    index.fill()
+    meanwhile = rows(index)[head]["review_first"]
+    mark_odd_in_batch(phantoms, "head")
+    index.refresh(force=True)
+    index.read_now("out", head)
+
+    assert meanwhile == 0
+    assert rows(index)[head]["review_first"] == 1

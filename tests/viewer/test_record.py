@@ -7,8 +7,10 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 
+from tests.phantoms import Phantoms
 from tests.viewer.browser import Browser
 from tests.viewer.conftest import Serve, Viewer, verdict
+from tests.viewer.test_index import mark_odd_in_batch
 
 
 def judge(browser: Browser, address: str, **said: Any) -> dict[str, Any]:
@@ -70,6 +72,24 @@ def test_how_a_case_came_before_its_reader_is_kept_with_the_verdict(serve: Serve
         1.0,
     )
     assert rows[viewer.case_id("followup")]["sampling"] == "review_first"
+
+
+def test_a_case_that_is_odd_only_beside_its_batch_is_judged_as_one_that_every_reader_sees(
+    serve: Serve, phantoms: Phantoms
+) -> None:
+    mark_odd_in_batch(phantoms, "head")
+    viewer = serve(sample_part=0.0)
+    browser = viewer.browser()
+    for role in ("head", "no_geometry"):
+        judge(browser, viewer.address(role))
+
+    said = {row["case_id"]: row for row in browser.get("/api/export/verdicts.json").json}
+    listed = {row["case_id"]: row["review_first"] for row in browser.get("/api/worklist?list=all").json["rows"]}
+
+    odd, usual = said[viewer.case_id("head")], said[viewer.case_id("no_geometry")]
+    assert (odd["sampling"], odd["sampling_probability"]) == ("review_first", 1.0)
+    assert (usual["sampling"], usual["sampling_probability"]) == ("chosen", None)
+    assert listed[viewer.case_id("head")]
 
 
 def test_an_answer_that_got_lost_is_asked_for_again_and_nothing_is_doubled(viewer: Viewer) -> None:
@@ -170,6 +190,54 @@ def test_a_first_read_does_not_settle_a_case_and_is_told_from_the_second(serve: 
     assert browser.get("/api/worklist?list=open").json["total"] == 4
     rows = browser.get("/api/export/verdicts.json").json
     assert [(row["verdict"], row["ai_visible"]) for row in rows] == [("reject", 0), ("accept", 1)]
+
+
+def test_a_first_read_that_was_taken_back_is_not_given_again_after_the_ai_was_seen(serve: Serve) -> None:
+    viewer = serve(blinded=True)
+    browser, address = viewer.browser(), viewer.address("head")
+    judge(browser, address, verdict="reject", read="first")
+    undone = browser.post(f"{address}/undo", {"key": "undo-key-1"}).json["case"]
+
+    again = browser.post(f"{address}/verdict", verdict(browser, address, read="first"))
+    judge(browser, address, verdict="accept", read="with_ai")
+
+    assert not undone["hides_ai"]
+    assert not browser.get(address).json["hides_ai"]
+    assert (again.status, again.code) == (409, "stale")
+    assert again.json["error"]["cure"]
+    rows = browser.get("/api/export/verdicts.json").json
+    assert [(row["read"], row["verdict"], row["ai_visible"]) for row in rows] == [("with_ai", "accept", 1)]
+
+
+@pytest.mark.parametrize("blinded_later", [True, False])
+def test_a_second_first_read_never_takes_the_place_of_the_true_one(serve: Serve, blinded_later: bool) -> None:
+    before = serve(blinded=True)
+    address = before.address("head")
+    reader = before.browser()
+    said = verdict(reader, address, verdict="reject", read="first")
+    number = reader.post(f"{address}/verdict", said).json["verdict_id"]
+    browser = serve(before.phantoms, blinded=blinded_later).browser()
+
+    second = browser.post(f"{address}/verdict", verdict(browser, address, verdict="accept", read="first"))
+    # The answer to the true one got lost: the page asks again, and gets the same row.
+    lost = browser.post(f"{address}/verdict", said).json["verdict_id"]
+
+    assert (second.status, second.code) == (409, "stale")
+    assert lost == number
+    rows = browser.get("/api/export/verdicts.json").json
+    assert [(row["read"], row["verdict"], row["ai_visible"]) for row in rows] == [("first", "reject", 0)]
+
+
+def test_of_two_first_reads_at_the_same_moment_one_is_saved(serve: Serve) -> None:
+    viewer = serve(blinded=True)
+    browser, address = viewer.browser(), viewer.address("head")
+    said = [verdict(browser, address, read="first") for _ in range(8)]
+
+    with ThreadPoolExecutor(8) as pool:
+        answers = list(pool.map(lambda one: browser.post(f"{address}/verdict", one).status, said))
+
+    assert sorted(answers) == [200, *[409] * 7]
+    assert len(browser.get("/api/export/verdicts.json").json) == 1
 
 
 def test_in_a_blinded_worklist_nothing_can_be_found_by_what_the_network_says(serve: Serve) -> None:

@@ -30,6 +30,7 @@ CREATE TABLE cases (
   is_read INTEGER NOT NULL DEFAULT 0, modality TEXT NOT NULL DEFAULT '', sex TEXT NOT NULL DEFAULT '',
   age_years TEXT NOT NULL DEFAULT '', labels TEXT NOT NULL DEFAULT '[]', reasons TEXT NOT NULL DEFAULT '[]',
   patient_key TEXT NOT NULL DEFAULT '', days INTEGER, digest TEXT NOT NULL DEFAULT '', mtime INTEGER NOT NULL DEFAULT 0,
+  batch_first INTEGER NOT NULL DEFAULT 0, batch_digest TEXT NOT NULL DEFAULT '',
   PRIMARY KEY (out_id, case_id)
 );
 CREATE INDEX by_place ON cases (place, case_id);
@@ -153,9 +154,10 @@ class CaseIndex:
             changed = False
             for out in self.outs.values():
                 stamp = _stamp(out)
-                if self._stamps.get(out.out_id) != stamp:
+                known = self._stamps.get(out.out_id, ())
+                if known != stamp:
                     self._stamps[out.out_id] = stamp
-                    self._take_in(out)
+                    self._take_in(out, is_new_table=known[:1] != stamp[:1])
                     changed = True
             if changed:
                 self._arrange()
@@ -201,6 +203,11 @@ class CaseIndex:
         standing = "SELECT status, round(confidence, 3), review_first FROM cases WHERE out_id = ? AND case_id = ?"
         before = self._db.execute(standing, here).fetchone()
         told = ", ".join(f"{name} = ?" for name in _COLUMNS if name != "seconds")
+        # What cases.csv says of a case beside its batch is about the first result seen since the table was written.
+        self._db.execute(
+            "UPDATE cases SET batch_digest = ? WHERE out_id = ? AND case_id = ? AND batch_digest = ''",
+            (found.digest, *here),
+        )
         self._db.execute(
             "UPDATE cases SET is_read = 1, modality = ?, sex = ?, age_years = ?, labels = ?, reasons = ?,"  # noqa: S608
             f" patient_key = ?, days = ?, digest = ?, {told} WHERE out_id = ? AND case_id = ?",
@@ -218,12 +225,20 @@ class CaseIndex:
                 *here,
             ),
         )
+        self._db.execute(
+            "UPDATE cases SET review_first = 1"
+            " WHERE out_id = ? AND case_id = ? AND batch_first AND batch_digest = digest",
+            here,
+        )
         after = self._db.execute(standing, here).fetchone()
         return before is not None and tuple(before) != tuple(after)
 
-    def _take_in(self, out: ServedOut) -> None:
+    def _take_in(self, out: ServedOut, *, is_new_table: bool) -> None:
         listed = _read_csv(out.folder.cases_csv)
         rows = {row["case_id"]: _row_of_table(row) for row in listed if row.get("case_id")}
+        odd = {row.get("case_id") for row in listed if _is_odd_in_batch(row)}
+        if is_new_table:
+            self._db.execute("UPDATE cases SET batch_digest = '' WHERE out_id = ?", (out.out_id,))
         there = _case_folders(out.folder.cases)
         known = {
             row["case_id"]: row["mtime"]
@@ -233,13 +248,13 @@ class CaseIndex:
             # Written after the table: what the run has done since is told by the report itself.
             if case_id not in rows and known.get(case_id) != mtime:
                 rows[case_id] = _row_of_report(out.folder.case(case_id) / "case.json")
-        columns = ("out_id", "case_id", "mtime", *_COLUMNS)
+        columns = ("out_id", "case_id", "mtime", "batch_first", *_COLUMNS)
         self._db.executemany(
             f"INSERT INTO cases ({', '.join(columns)}, place, is_sample) VALUES ({', '.join('?' * len(columns))}, 0, 0)"  # noqa: S608
             " ON CONFLICT (out_id, case_id) DO UPDATE SET"
             " is_read = CASE WHEN mtime = excluded.mtime THEN is_read ELSE 0 END, "
-            + ", ".join(f"{name} = excluded.{name}" for name in ("mtime", *_COLUMNS)),
-            ((out.out_id, case_id, there.get(case_id, 0), *row) for case_id, row in rows.items()),
+            + ", ".join(f"{name} = excluded.{name}" for name in columns[2:]),
+            ((out.out_id, case_id, there.get(case_id, 0), int(case_id in odd), *row) for case_id, row in rows.items()),
         )
         files = _read_csv(out.folder.rejects_csv)
         self._db.execute("DELETE FROM files WHERE out_id = ?", (out.out_id,))
@@ -337,6 +352,11 @@ def _row_of_table(row: Mapping[str, str]) -> Row:
         row.get("reason") or "",
         _number(row.get("findings")),
     )
+
+
+def _is_odd_in_batch(row: Mapping[str, str]) -> bool:
+    # The distance to the batch is known when all cases are done: cases.csv has it, no report has.
+    return row.get("review_first") == "true" and row.get("compared_with") == "batch"
 
 
 def _row_of_report(file: Path) -> Row:

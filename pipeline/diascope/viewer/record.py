@@ -1,5 +1,6 @@
 """The record of each output folder, kept in step with the table that the worklist is made of."""
 
+import threading
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -42,6 +43,7 @@ class Record:
         self.shelves = shelves
         self.blinded = blinded
         self._seen: dict[str, tuple[int, int]] = {}
+        self._one_save = threading.Lock()
 
     def close(self) -> None:
         """Let go of the databases."""
@@ -60,7 +62,8 @@ class Record:
         """Save a verdict; when this returns it is on the disk.
 
         Raises:
-            Problem: It is about an earlier result, or about things that are not in the case.
+            Problem: It is about an earlier result or about things that are not in the case, or it calls
+                itself a first read and is none.
         """
         if case.report.status != "done":
             raise Problem("bad_request", "the case has no result to judge", "run it again")
@@ -69,25 +72,24 @@ class Record:
                 "stale", "the case was done again since you opened it", "look at the new result", digest=case.digest
             )
         check_named(case.report, asked)
-        hidden = self.hides_ai(case.out.out_id, case.case_id, reviewer)
-        if hidden and asked.read == "with_ai":
-            raise Problem("hidden", "the first read, without the AI, comes first", "save it; the AI is shown then")
         sampling, probability = drawn(self.index.place_of(case.out.out_id, case.case_id), case.report)
         shelf = self.shelves[case.out.out_id]
         patients = [image.facts.patient_key for image in case.report.images if image.facts.patient_key]
-        saved = shelf.reviews.add(
-            NewVerdict(
-                out_key=shelf.key,
-                case_id=case.case_id,
-                patient_key=patients[0] if patients else "",
-                reviewer=reviewer,
-                asked=asked,
-                ai_visible=not hidden,
-                sampling=sampling,
-                sampling_probability=probability,
-                bundles=tuple((stamp.name, stamp.sha256) for stamp in case.report.bundles),
+        with self._one_save:  # of two first reads at the same moment one is the first
+            hidden = self._hidden_for(case, reviewer, asked)
+            saved = shelf.reviews.add(
+                NewVerdict(
+                    out_key=shelf.key,
+                    case_id=case.case_id,
+                    patient_key=patients[0] if patients else "",
+                    reviewer=reviewer,
+                    asked=asked,
+                    ai_visible=not hidden,
+                    sampling=sampling,
+                    sampling_probability=probability,
+                    bundles=tuple((stamp.name, stamp.sha256) for stamp in case.report.bundles),
+                )
             )
-        )
         self._tell(case.out.out_id, case.case_id)
         return saved
 
@@ -105,14 +107,13 @@ class Record:
         return tuple(one for one in every if not self.blinded or one.new.reviewer == reviewer)
 
     def hides_ai(self, out_id: str, case_id: str, reviewer: str) -> bool:
-        """Say whether a reader has to give a first read before seeing what the networks say."""
+        """Say whether a reader has to give a first read before seeing what the networks say.
+
+        A first read that was taken back counts: the AI was shown after it, and nobody unsees it.
+        """
         if not self.blinded:
             return False
-        shelf = self.shelves[out_id]
-        return not any(
-            one.new.reviewer == reviewer and one.new.asked.read == "first"
-            for one in shelf.reviews.standing(shelf.key, case_id)
-        )
+        return not any(one.new.asked.read == "first" for one in self._said_by(out_id, case_id, reviewer))
 
     def claim(self, out: ServedOut, case_id: str, reviewer: str) -> None:
         """Take a case.
@@ -137,6 +138,23 @@ class Record:
         shelf = self.shelves[out.out_id]
         shelf.reviews.note_claim(shelf.key, case_id, by, "assign", reviewer)
         self._set(out.out_id, case_id, "assigned_to", reviewer)
+
+    def _hidden_for(self, case: CaseFiles, reviewer: str, asked: VerdictAsked) -> bool:
+        """Say whether the AI is hidden from a reader who saves, and refuse a read of the wrong kind."""
+        hidden = self.hides_ai(case.out.out_id, case.case_id, reviewer)
+        if hidden and asked.read == "with_ai":
+            raise Problem("hidden", "the first read, without the AI, comes first", "save it; the AI is shown then")
+        if asked.read == "first" and not hidden:
+            said = self._said_by(case.out.out_id, case.case_id, reviewer)
+            # An answer that got lost is asked for again: that row is there, and is given once more.
+            if asked.key not in {one.new.asked.key for one in said}:
+                reason = "a first read cannot be given any more: the AI was shown for this case"
+                raise Problem("stale", reason, "reload the case and judge it with the AI", digest=case.digest)
+        return hidden
+
+    def _said_by(self, out_id: str, case_id: str, reviewer: str) -> list[SavedVerdict]:
+        shelf = self.shelves[out_id]
+        return [one for one in shelf.reviews.history(shelf.key, case_id) if one.new.reviewer == reviewer]
 
     def _held_by(self, out: ServedOut, case_id: str) -> str:
         rows = self.index.query("SELECT claimed_by FROM cases WHERE out_id = ? AND case_id = ?", (out.out_id, case_id))
@@ -182,11 +200,16 @@ def open_shelves(outs: Iterable[ServedOut], url: str) -> dict[str, Shelf]:
 
 
 def drawn(place: Place | None, report: CaseReport) -> tuple[Sampling, float | None]:
-    """Say how a case came before its reader, and with which probability."""
+    """Say how a case came before its reader, and with which probability.
+
+    Its place decides: what is doubtful only beside the other cases of its batch does not stand in its report.
+    """
     if report.review_first:
         return "review_first", 1.0
     if place is not None and place.is_sample:
         return "random", place.probability
+    if place is not None and place.probability == 1.0:
+        return "review_first", 1.0
     return "chosen", None
 
 
