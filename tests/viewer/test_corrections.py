@@ -1,14 +1,17 @@
 """Corrections over the wire: painted, undone, saved as a new version, never over the old."""
 
 import gzip
+import json
+import shutil
 import uuid
+from collections.abc import Callable
 from typing import Any
 
 import nibabel as nib
 import numpy as np
 import pytest
 
-from diascope.io.outfolder import file_digest
+from diascope.io.outfolder import file_digest, folder_in_the_making
 from diascope.viewer.corrections import merged
 from tests.phantoms import ball
 from tests.viewer.browser import Answer, Browser
@@ -50,6 +53,98 @@ def test_a_stroke_is_saved_voxel_for_voxel_on_the_oblique_grid_of_the_source(vie
     assert painted["changed_voxels"] == int((expected != np.asarray(source.dataobj)).sum()) > 50
     assert saved["version"] == 1
     assert file_digest(folder / "brain_structures_segmentation.seg.nii.gz") == before
+
+
+def do_again(viewer: Viewer, role: str, change: Callable[[dict[str, Any]], None]) -> None:
+    """Do a case again as a run does it: a new folder takes the old one's place, corrections are carried over."""
+    folder = viewer.phantoms.case_folder(role)
+    report = json.loads((folder / "case.json").read_text())
+    with folder_in_the_making(folder) as new:
+        for item in folder.iterdir():
+            if item.name != "corrections":
+                (shutil.copytree if item.is_dir() else shutil.copy)(item, new / item.name)
+        change(report)
+        for drawn in report["segmentations"]:
+            if not (new / drawn["file"]).is_file():
+                shutil.copy(new / "brain_structures_segmentation.seg.nii.gz", new / drawn["file"])
+        (new / "case.json").write_text(json.dumps(report))
+
+
+def network_in_front(report: dict[str, Any]) -> None:
+    """Another network comes first, and draws what could be mistaken for the map of the one behind it."""
+    first = report["segmentations"][0]
+    report["segmentations"].insert(0, first | {"bundle": "a_new_network", "file": "a_new_network.seg.nii.gz"})
+
+
+def on_another_image(report: dict[str, Any]) -> None:
+    report["segmentations"][0]["image_id"] = report["images"][1]["image_id"]
+
+
+def correct(browser: Browser, address: str, name: str = STRUCTURES, base: str = "ai") -> None:
+    browser.post(f"{address}/draft", {"name": name, "base": base})
+    assert paint(browser, address, name, label=1).status == 200
+    assert browser.post(f"{address}/draft/save", {"name": name}).status == 200
+
+
+def test_a_correction_follows_its_label_map_when_another_network_comes_in_front(viewer: Viewer) -> None:
+    browser, address = viewer.browser(), viewer.address("head")
+    correct(browser, address)
+    correct(browser, address, base="1")
+
+    do_again(viewer, "head", network_in_front)
+    fixes = browser.get(address).json["corrections"]
+
+    told = [(one["segmentation"], one["bundle"], one["version"], one["name"]) for one in fixes]
+    assert told == [
+        (1, "brain_structures_segmentation", 1, "fix-1-1-1"),
+        (1, "brain_structures_segmentation", 2, "fix-1-2-1"),
+    ]
+    assert (volume(browser, fixes[0]["url"]) != volume(browser, f"{address}/volume/seg-1-1.nii.gz")).any()
+    assert browser.get(f"{address}/volume/fix-0-1-1.nii.gz").status == 404
+
+
+def test_a_correction_of_another_image_or_of_another_map_is_none_of_this_result(viewer: Viewer) -> None:
+    browser, head, followup = viewer.browser(), viewer.address("head"), viewer.address("followup")
+    correct(browser, head)
+    correct(browser, followup)
+    correct(browser, followup, base="1")
+    drawn = viewer.phantoms.case_folder("followup") / "brain_structures_segmentation.seg.nii.gz"
+
+    do_again(viewer, "head", on_another_image)
+    image = nib.load(drawn)
+    nib.save(nib.Nifti1Image(np.asarray(image.dataobj)[::-1].copy(), image.affine), drawn)
+
+    assert browser.get(head).json["corrections"] == browser.get(followup).json["corrections"] == []
+    # What was saved stays on the disk, and the next number is free.
+    correct(browser, followup)
+    assert [one["version"] for one in browser.get(followup).json["corrections"]] == [3]
+
+
+def test_a_correction_without_an_image_in_its_file_counts_until_the_case_is_done_again(viewer: Viewer) -> None:
+    browser, address = viewer.browser(), viewer.address("head")
+    correct(browser, address)
+    file = viewer.phantoms.case_folder("head") / "corrections" / "brain_structures_segmentation.seg.v1.json"
+    kept = json.loads(file.read_text())
+    assert kept.pop("image_id") == viewer.image_id("head")
+    file.write_text(json.dumps(kept))
+
+    before = browser.get(address).json["corrections"]
+    do_again(viewer, "head", lambda report: report.update(diascope_version="0.1.1"))
+
+    assert [one["version"] for one in before] == [1]
+    assert browser.get(address).json["corrections"] == []
+
+
+def test_a_draft_is_of_its_label_map_and_of_no_other_that_takes_its_place(viewer: Viewer) -> None:
+    browser, address = viewer.browser(), viewer.address("head")
+    browser.post(f"{address}/draft", {"name": STRUCTURES})
+    paint(browser, address)
+
+    do_again(viewer, "head", network_in_front)
+
+    assert browser.get(f"{address}/draft?name=seg-0-1").json["draft"] is None
+    kept = browser.get(f"{address}/draft?name=seg-1-1").json["draft"]
+    assert (kept["bundle"], kept["undo"], kept["is_stale"]) == ("brain_structures_segmentation", 1, True)
 
 
 def test_the_next_version_begins_with_the_last_and_both_stay(viewer: Viewer) -> None:
@@ -110,27 +205,24 @@ def test_erasing_part_of_a_map_leaves_background_and_not_what_was_there_before()
     assert corrected.dtype == np.uint16
 
 
-def test_a_draft_outlives_a_run_that_does_the_case_again(viewer: Viewer) -> None:
-    import shutil
-
-    from diascope.io.outfolder import folder_in_the_making
-
+def test_a_draft_outlives_a_run_that_does_the_case_again_but_is_not_saved_to_its_result(viewer: Viewer) -> None:
     browser, address = viewer.browser(), viewer.address("head")
     browser.post(f"{address}/draft", {"name": STRUCTURES})
     paint(browser, address)
-    folder = viewer.phantoms.case_folder("head")
-    with folder_in_the_making(folder) as new:
-        for item in folder.iterdir():
-            if item.name != "corrections":
-                (shutil.copytree if item.is_dir() else shutil.copy)(item, new / item.name)
-        report = (folder / "case.json").read_text().replace('"0.1.0"', '"0.1.1"')
-        (new / "case.json").write_text(report)
+    do_again(viewer, "head", lambda report: report.update(diascope_version="0.1.1"))
 
     told = browser.get(f"{address}/draft?name={STRUCTURES}").json["draft"]
 
     assert told["is_stale"]
     assert told["undo"] == 1
-    assert browser.post(f"{address}/draft/save", {"name": STRUCTURES}).json["version"] == 1
+    refused = browser.post(f"{address}/draft/save", {"name": STRUCTURES})
+    assert (refused.status, refused.code) == (409, "stale")
+    assert refused.json["error"]["cure"]
+    assert refused.json["digest"] == browser.get(address).json["result_digest"]
+    assert browser.get(address).json["corrections"] == []
+    assert browser.get(f"{address}/draft?name={STRUCTURES}").json["draft"]["undo"] == 1
+    browser.post(f"{address}/draft/discard", {"name": STRUCTURES})
+    correct(browser, address)
 
 
 @pytest.mark.parametrize(

@@ -20,6 +20,7 @@ from diascope.viewer.review_export import tables_of
 from diascope.viewer.review_table import COLUMNS
 from diascope.viewer.settings import ViewSettings
 from tests.viewer.conftest import Viewer
+from tests.viewer.test_corrections import correct, do_again, network_in_front, on_another_image
 from tests.viewer.test_record import judge
 
 
@@ -62,6 +63,24 @@ def test_what_readers_stand_behind_can_be_trained_from(viewer: Viewer) -> None:
             assert row.image is not None
             assert nib.load(row.image).shape == nib.load(row.label).shape
     assert {one.left_out for one in made} == {2}
+
+
+def test_a_redone_case_is_trained_from_with_corrections_of_its_own_maps_only(viewer: Viewer) -> None:
+    browser = viewer.browser()
+    for role in ("head", "followup"):
+        correct(browser, viewer.address(role))
+    out, shelf = viewer.desk.index.outs["out"], viewer.desk.record.shelves["out"]
+    before = [(one.bundle, len(one.rows)) for one in training_manifests(out, shelf)]
+
+    do_again(viewer, "head", network_in_front)
+    do_again(viewer, "followup", on_another_image)
+    made = training_manifests(out, shelf)
+
+    assert before == [("brain_structures_segmentation", 2)]
+    label = f"cases/{viewer.case_id('head')}/corrections/brain_structures_segmentation.seg.v1.nii.gz"
+    assert [(one.bundle, [row.label for row in one.rows]) for one in made] == [
+        ("brain_structures_segmentation", [label])
+    ]
 
 
 def test_one_reader_who_rejects_keeps_a_case_out_of_training(viewer: Viewer) -> None:

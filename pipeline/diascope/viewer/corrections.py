@@ -10,9 +10,9 @@ import re
 import shutil
 import threading
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -44,7 +44,8 @@ class Version:
     """A corrected label map.
 
     Attributes:
-        segmentation: Which label map of the report it corrects, from 0.
+        segmentation: Which label map of the present report it corrects, from 0; in its file, which of
+            the report that it was made on.
         version: From 1.
         file: Its name in the folder of corrections.
         sha256: Of the file.
@@ -55,6 +56,7 @@ class Version:
         comment: In words.
         changed_voxels: How many differ from what it began with.
         case_digest: SHA-256 of the case.json it was made on.
+        image_id: The image that the label map lies on; empty in files of earlier versions of diascope.
     """
 
     segmentation: int
@@ -68,6 +70,7 @@ class Version:
     comment: str
     changed_voxels: int
     case_digest: str
+    image_id: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,15 +103,25 @@ class Target:
 
 
 def versions(case: CaseFiles) -> tuple[Version, ...]:
-    """List the versions of a case, oldest first; what is half-written is none."""
-    found = []
-    for file in sorted((case.folder / FOLDER).glob("*.json")):
-        if _VERSION.search(file.name):
+    """List the versions of the label maps that a case has now, oldest first; what is half-written is none.
+
+    A version belongs to the label map of its file's name, wherever that stands in the report, and
+    only while image and map are those that it began with: what was corrected in an earlier result
+    says nothing of another one. Its files stay where they are.
+    """
+    saved: dict[str, list[Version]] = {}
+    for file in (case.folder / FOLDER).glob("*.json"):
+        if numbered := _VERSION.search(file.name):
             try:
-                found.append(Version(**json.loads(file.read_bytes())))
+                one = Version(**json.loads(file.read_bytes()))
             except (OSError, ValueError, TypeError):
                 continue
-    return tuple(sorted(found, key=lambda one: (one.segmentation, one.version)))
+            saved.setdefault(file.name[: numbered.start()], []).append(one)
+    return tuple(
+        replace(one, segmentation=at)
+        for at, drawn in enumerate(case.report.segmentations or ())
+        for one in _made_on(case, drawn, saved.get(_stem(drawn), ()))
+    )
 
 
 def target_of(case: CaseFiles, name: str, bundle: str, image_id: str, part: int) -> Target:
@@ -204,10 +217,14 @@ class Drafts:
         """Save a draft as a new version, and end it.
 
         Raises:
-            Problem: There is no draft.
+            Problem: There is no draft, or the case was done again since it was begun.
         """
         with self.held(target, reviewer) as draft:
             folder = _folder(target, reviewer)
+            if (self.base_of(target, reviewer) or {}).get("case_digest") != target.case.digest:
+                reason = "the case was done again since you began this draft"
+                cure = "discard the draft and begin one of the new result"
+                raise Problem("stale", reason, cure, digest=target.case.digest)
             whole = self._scratch.voxels(folder / "whole.nii.gz")
             corrected = merged(
                 whole, draft.data, [label.value for label in target.parts(folder / "whole.nii.gz").labels]
@@ -231,7 +248,7 @@ class Drafts:
         reviewer, comment = said
         begun = self.base_of(target, reviewer) or {}
         folder = target.case.folder / FOLDER
-        stem = target.drawn.file.removesuffix(".nii.gz")
+        stem = _stem(target.drawn)
         with self._guard:  # two readers who save at the same moment get two numbers
             taken = (_VERSION.search(one.name) for one in folder.glob(f"{stem}.v*"))
             number = 1 + max((int(one[1]) for one in taken if one), default=0)
@@ -253,6 +270,7 @@ class Drafts:
             comment=comment,
             changed_voxels=int(np.count_nonzero(base != draft.data)),
             case_digest=begun.get("case_digest", ""),
+            image_id=target.drawn.image_id,
         )
         # Last: a version is there when this file is.
         write_atomic(folder / f"{stem}.v{number}.json", json.dumps(asdict(version), indent=1) + "\n")
@@ -284,6 +302,25 @@ def merged(whole: NDArray[Any], part: NDArray[np.uint8], values: list[int]) -> N
     return np.where(corrected != 0, corrected, others[stored])
 
 
+def _stem(drawn: Segmentation) -> str:
+    return drawn.file.removesuffix(".nii.gz")
+
+
+def _made_on(case: CaseFiles, drawn: Segmentation, saved: Iterable[Version]) -> Iterator[Version]:
+    """Keep what was made on the network's present map, or on a version of it."""
+    bases: set[str] = set()
+    for one in sorted(saved, key=lambda version: version.version):
+        try:
+            bases = bases or {file_digest(inside(case.folder, drawn.file))}
+        except Problem:  # the network's map is missing: nobody can say what belongs to it
+            return
+        # Without an image in its file, it is of this image for certain only if the case was not done again.
+        is_same_image = one.image_id == drawn.image_id if one.image_id else one.case_digest == case.digest
+        if is_same_image and one.base_sha256 in bases:
+            bases.add(one.sha256)
+            yield one
+
+
 def _names(target: Target, corrected: NDArray[np.unsignedinteger]) -> dict[int, str]:
     names = {label.value: label.name for label in target.drawn.labels}
     # A value that the network's map holds and its report does not name is kept as it was.
@@ -305,4 +342,5 @@ def _base_file(target: Target, base: str) -> tuple[Path, str]:
 
 def _folder(target: Target, reviewer: str) -> Path:
     who = hashlib.sha256(reviewer.encode()).hexdigest()[:12]
-    return target.case.folder / FOLDER / "drafts" / f"{target.name}-{who}"
+    # By the label map's file and not by its place in the report: that may be another one when the case is done again.
+    return target.case.folder / FOLDER / "drafts" / f"{_stem(target.drawn)}-{target.part}-{who}"
