@@ -179,6 +179,19 @@ def test_a_failed_case_says_why_and_no_other_case_does() -> None:
         CaseReport("case-0123456789abcde", "done", failure=Failure("x", "y", "z"))
 
 
+def test_two_findings_of_one_id_are_refused_since_a_verdict_would_be_on_both(tmp_path: Path) -> None:
+    (finding,) = REPORT.findings or ()
+    second = dataclasses.replace(finding, finding_id="a-2", image_id="img-2")
+    held = dataclasses.replace(REPORT, findings=(finding, second))
+    text = held.to_json()
+
+    with pytest.raises(ValueError, match="case-0123456789abcde: several findings are called a-1; an id names one"):
+        dataclasses.replace(held, findings=(finding, second, dataclasses.replace(finding, image_id="img-2")))
+    (tmp_path / "case.json").write_text(text.replace('"a-2"', '"a-1"'))
+    with pytest.raises(InputError, match=r"case\.json is not a case report"):
+        read_report(tmp_path / "case.json")
+
+
 def empty_fields(value: object) -> list[str]:
     """Names of fields, at any depth, that hold nothing or their default."""
     if isinstance(value, tuple):

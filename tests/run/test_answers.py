@@ -1,5 +1,6 @@
 """Each network's output becomes answers by its own task, with numbers about all of them."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -17,13 +18,13 @@ SHAPE = (20, 24, 5)
 GRID = Grid(SHAPE, np.diag([0.7, 0.8, 2.5, 1.0]))
 
 
-def said(folder: Path, task: str, data: np.ndarray, space: Space) -> Said:
+def said(folder: Path, task: str, data: np.ndarray, space: Space, image_id: str = "image") -> Said:
     block = DiascopeBlock.model_validate(
         {"task": task, "needs": "index", "labels": {"1": "tumour"}, "licence": "Apache-2.0", "min_score": 0.5}
     )
     bundle = BundleInfo(f"tiny_{task}", folder, "1.0.0", "", block, "0" * 64)
     affine = space.affine if isinstance(space, Grid) else np.eye(4)
-    volume = Volume(np.zeros(SHAPE, np.float32), space, ImageFacts(), "image")
+    volume = Volume(np.zeros(SHAPE, np.float32), space, ImageFacts(), image_id)
     return Said(bundle, volume, GridOfLogits(data.astype(np.float32), affine), f"tiny_{task}.seg.nii.gz")
 
 
@@ -80,6 +81,46 @@ def test_off_a_grid_a_finding_has_voxels_and_no_millimetres(tmp_path: Path) -> N
 
     assert {one.quantity for one in found.measurements} == {"score", "size"}
     assert {one.unit for one in found.measurements} == {"1", "voxel"}
+
+
+def test_findings_are_numbered_through_the_case_over_all_images_and_parts(tmp_path: Path) -> None:
+    two = boxes()
+    two[:, 1, 0, 0] = (0.6, 1, 10, 12, 17, 20)
+    outputs = [
+        said(tmp_path, "detect", two, GRID, "left"),
+        said(tmp_path, "classify", slices(), GRID, "left"),
+        said(tmp_path, "detect", np.zeros((6, 3, 1, 5)), GRID, "empty"),
+        said(tmp_path, "detect", boxes(), GRID, "right"),
+        said(tmp_path, "detect", two, GRID, "right"),  # another part of the same image
+    ]
+
+    found = answers_of(outputs)
+
+    assert [(one.finding_id, one.image_id, one.score) for one in found.findings or ()] == [
+        ("tiny_detect-1", "left", pytest.approx(0.9)),
+        ("tiny_detect-2", "left", pytest.approx(0.6)),
+        ("tiny_detect-3", "right", pytest.approx(0.9)),
+        ("tiny_detect-4", "right", pytest.approx(0.9)),
+        ("tiny_detect-5", "right", pytest.approx(0.6)),
+    ]
+    assert [list(ids.items()) for ids in found.finding_ids] == [
+        [("tiny_detect-1", "tiny_detect-1"), ("tiny_detect-2", "tiny_detect-2")],
+        [],
+        [],
+        [("tiny_detect-1", "tiny_detect-3")],
+        [("tiny_detect-1", "tiny_detect-4"), ("tiny_detect-2", "tiny_detect-5")],
+    ]
+    scores = {one.subject: one.value for one in found.measurements if one.quantity == "score"}
+    assert scores["tiny_detect-5"] == pytest.approx(0.6)
+
+
+def test_each_network_counts_its_own_findings(tmp_path: Path) -> None:
+    one = said(tmp_path, "detect", boxes(), GRID)
+    other = replace(one, bundle=replace(one.bundle, name="other_detect"))
+
+    found = answers_of([one, other, one])
+
+    assert [one.finding_id for one in found.findings or ()] == ["tiny_detect-1", "other_detect-1", "tiny_detect-2"]
 
 
 def test_classes_are_told_in_words_without_per_cent() -> None:

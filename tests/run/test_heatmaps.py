@@ -1,6 +1,7 @@
 """Heatmaps in a run: without being asked, questioned by sample or on demand, for every task."""
 
 import csv
+from dataclasses import replace
 from pathlib import Path
 
 import nibabel as nib
@@ -21,7 +22,7 @@ from diascope.io.outfolder import OutFolder
 from diascope.io.write_nifti import write_volume
 from diascope.run.batch import Books, run_batch
 from diascope.run.found import found_in
-from diascope.run.heatmaps import MadeMap, heatmap_order, settle_maps
+from diascope.run.heatmaps import MadeMap, heatmap_order, of_case, settle_maps
 from diascope.run.listener import ReportWriter
 from diascope.run.request import make_request, run_config
 from diascope.run.session import make_order
@@ -210,3 +211,60 @@ def test_maps_of_several_images_of_one_network_are_kept_apart() -> None:
 
     assert sorted(files) == ["net.b.heatmap.tumour.nii.gz", "net.heatmap.tumour.nii.gz"]
     assert [one.file for one in records] == ["net.heatmap.tumour.nii.gz", "net.b.heatmap.tumour.nii.gz"]
+
+
+def test_maps_of_the_parts_of_an_image_are_kept_apart_however_many_there_are() -> None:
+    raw = RawMap(np.ones((2, 3, 1), np.float32), np.eye(4), "tumour", "hires_cam", None, 1)
+    maps = [MadeMap("net", "a", raw, (), output_at=at) for at in range(4)]
+
+    files, records = settle_maps(maps, {"a": IndexGrid((2, 3, 1))})
+
+    assert len(files) == 4
+    assert [one.file for one in records] == list(files)
+
+
+def test_a_map_goes_with_the_finding_of_its_own_output_and_none_is_kept_without_a_finding() -> None:
+    raw = RawMap(np.ones((2, 3, 1), np.float32), np.eye(4), "tumour", "hires_cam", None, 1, finding_id="net-1")
+    off_the_image = replace(raw, finding_id="net-2")
+    of_a_class = replace(raw, finding_id=None)
+    maps = [
+        MadeMap("net", "a", raw, ()),
+        MadeMap("net", "a", off_the_image, ()),
+        MadeMap("other", "a", of_a_class, (), output_at=1),
+        MadeMap("net", "b", raw, (), output_at=2),
+    ]
+
+    kept = of_case(maps, ({"net-1": "net-1"}, {}, {"net-1": "net-2"}))
+    _, records = settle_maps(kept, {"a": IndexGrid((2, 3, 1)), "b": IndexGrid((2, 3, 1))})
+
+    assert [(one.image_id, one.finding_id, one.file) for one in records] == [
+        ("a", "net-1", "net.heatmap.tumour-1.nii.gz"),
+        ("a", None, "other.heatmap.tumour.nii.gz"),
+        ("b", "net-2", "net.heatmap.tumour-2.nii.gz"),
+    ]
+
+
+def test_lesions_of_two_images_of_a_case_have_an_id_each_which_their_heatmaps_bear(
+    tmp_path: Path, models: Path
+) -> None:
+    anat = tmp_path / "scans" / "sub-01" / "anat"
+    heads = scans(tmp_path / "heads", 2)
+    anat.mkdir(parents=True)
+    (tmp_path / "scans" / "dataset_description.json").write_text('{"Name": "two", "BIDSVersion": "1.10.0"}')
+    for at, name in enumerate(("T1w", "T2w")):
+        (heads / f"head{at}.nii.gz").rename(anat / f"sub-01_{name}.nii.gz")
+    wanted = "bundles=[{name: tiny_detect, select: {select: all}}]"
+
+    (report,), _ = run(tmp_path, models, "tiny_detect", wanted, "explain.checks.sample=0")
+
+    findings = {one.finding_id: one for one in report.findings or ()}
+    assert list(findings) == [f"tiny_detect-{n}" for n in range(1, len(findings) + 1)]
+    images = [one.image_id for one in findings.values()]
+    assert len(set(images)) == 2
+    assert images == sorted(images, key=images.index)
+    explained = [one.finding_id for one in report.heatmaps or ()]
+    first_of_second = images.index(images[-1]) + 1
+    assert explained == [f"tiny_detect-{at + n}" for at in (1, first_of_second) for n in range(5)]
+    assert all(findings[one.finding_id or ""].image_id == one.image_id for one in report.heatmaps or ())
+    measured = [one.subject for one in report.measurements or () if one.quantity == "score"]
+    assert measured == list(findings)
