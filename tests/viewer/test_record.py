@@ -90,6 +90,9 @@ def test_a_case_that_is_odd_only_beside_its_batch_is_judged_as_one_that_every_re
     assert (odd["sampling"], odd["sampling_probability"]) == ("review_first", 1.0)
     assert (usual["sampling"], usual["sampling_probability"]) == ("chosen", None)
     assert listed[viewer.case_id("head")]
+    assert not listed[viewer.case_id("no_geometry")]
+    shown = [browser.get(viewer.address(role)).json["review_first"] for role in ("head", "no_geometry")]
+    assert shown == [True, False]
 
 
 def test_an_answer_that_got_lost_is_asked_for_again_and_nothing_is_doubled(viewer: Viewer) -> None:

@@ -25,6 +25,7 @@ from diascope.viewer.desk import Desk, session_of
 from diascope.viewer.guard import Guard
 from diascope.viewer.handlers import action, checked_query, page
 from diascope.viewer.outs import inside
+from diascope.viewer.record import drawn
 from diascope.viewer.slice_page import SliceAsked, slice_answer, slices_answer
 from diascope.viewer.store.verdicts import VerdictAsked
 from diascope.viewer.truth import truth_answers
@@ -203,6 +204,9 @@ def _case(desk: Desk, request: Request) -> Response:
     if not review["hides_ai"]:
         fixes = correction_page.correction_answers(case, reviewer, only_mine=desk.settings.blinded)
         answer |= {"corrections": fixes, "truth": truth_answers(case, desk.truths)}
+        # What is odd beside its batch is told by the table of cases, and by no report.
+        sampling, _ = drawn(desk.index.place_of(out_id, case.case_id), case.report)
+        answer["review_first"] = sampling == "review_first"
     return json_answer(answer)
 
 

@@ -117,7 +117,7 @@ async function giveVerdict(view, verdict) {
     else await goTo(view, "next");
   } catch (error) {
     if (error.code === "stale" || (error.status === 409 && error.code !== "needs_name" && error.code !== "claimed")) {
-      app.say("The results were made anew while you were looking: here they are. Your verdict was not saved.", "bad");
+      app.say(`Your verdict was not saved: ${error.message}. Here is the case as it is now.`, "bad");
       app.forgetCase(caseData);
       await app.reopen();
     } else app.sayProblem(error);
