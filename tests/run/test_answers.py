@@ -114,6 +114,14 @@ def test_findings_are_numbered_through_the_case_over_all_images_and_parts(tmp_pa
     assert scores["tiny_detect-5"] == pytest.approx(0.6)
 
 
+def test_a_label_drawn_in_several_parts_has_one_agreement_that_of_its_least_certain_part(tmp_path: Path) -> None:
+    one = said(tmp_path, "segment", outline(), GRID)
+
+    found = answers_of([replace(one, agreement={1: alike}) for alike in (0.9, 0.6, 0.8)])
+
+    assert [one.value for one in found.measurements if one.quantity == "agreement"] == [0.6]
+
+
 def test_each_network_counts_its_own_findings(tmp_path: Path) -> None:
     one = said(tmp_path, "detect", boxes(), GRID)
     other = replace(one, bundle=replace(one.bundle, name="other_detect"))

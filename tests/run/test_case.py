@@ -157,7 +157,7 @@ def test_a_network_that_needs_millimetres_refuses_an_image_without(tmp_path: Pat
     job = job_for(tmp_path, grid_network)
 
     assert job.choices[0].chosen == ()
-    assert "geometry is IndexGrid" in job.choices[0].why_not[0][1]
+    assert "IndexGrid" in job.choices[0].why_not[0][1]
     forced = choose("tiny_bright", "index", SelectRule(), job.series)
     with pytest.raises(UnsupportedInput, match="has a IndexGrid, tiny_bright needs grid"):
         run_case(CaseJob(job.case_id, job.series, (), (forced,), (grid_network,), job.out))

@@ -92,8 +92,7 @@ def answers_of(said: Iterable[Said]) -> Answers:
         if bundle.block.task == "segment":
             drawn, promised = with_promised_misses(bundle, seen) if one.controls_misses else (seen, {})
             parts.setdefault(one.file, []).append(segment(drawn, volume.space, bundle))
-            outlines[one.file] = (one, promised)
-            measurements += numbers_of_agreement(one)
+            outlines[one.file] = (_least_alike(one, outlines.get(one.file)), promised)
             confidences.append(confidence_in_outline(bundle, seen))
         elif bundle.block.task == "detect":
             found = calibrate_findings(bundle, detect(seen, volume.space, bundle, volume.image_id))
@@ -110,6 +109,7 @@ def answers_of(said: Iterable[Said]) -> Answers:
     masks = {file: merged(drawn) for file, drawn in parts.items()}
     for file, (one, bounds) in outlines.items():
         segmentations.append(_segmentation(one, masks[file], bounds))
+        measurements += numbers_of_agreement(one)
         measurements += measure_labels(masks[file], one.volume, one.bundle.name, one.volume.image_id)
     confidence, kind = least_sure(confidences)
     return Answers(
@@ -163,6 +163,16 @@ def numbers_of_predictions(predictions: Sequence[Prediction]) -> Iterator[Measur
 def _ids_in_case(found: Sequence[Finding], before: int) -> dict[str, str]:
     # An output counts its own findings from 1; the case goes on where the network's last image or part ended.
     return {one.finding_id: f"{one.bundle}-{number}" for number, one in enumerate(found, start=before + 1)}
+
+
+def _least_alike(said: Said, before: tuple[Said, object] | None) -> Said:
+    # A label that was drawn in several parts has one agreement in the report: that of its least certain part.
+    if before is None:
+        return said
+    alike = dict(before[0].agreement)
+    for value, of_part in said.agreement.items():
+        alike[value] = min(of_part, alike.get(value, of_part))
+    return replace(said, agreement=alike)
 
 
 def _segmentation(said: Said, mask: Mask, promised: Mapping[str, float]) -> Segmentation:
