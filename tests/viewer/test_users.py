@@ -6,11 +6,13 @@ import threading
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 
 from diascope.errors import ConfigError
 from diascope.viewer.answers import Problem
+from diascope.viewer.sessions import Role
 from diascope.viewer.users import COST, TRIES, Users
 from tests.phantoms import Phantoms
 from tests.viewer.browser import Browser
@@ -157,3 +159,67 @@ def test_who_has_become_a_reader_or_left_is_no_reviewer_any_more(serve: Serve, t
     name = f"diascope_{second.url.split(':')[2].split('/')[0]}"
 
     assert Browser(second.url, {name: next(iter(ada.cookies.values()))}).get("/api/worklist").code == "no_session"
+
+
+def carried(browser: Browser, url: str) -> Browser:
+    """Take a session to a server that was started again: here it has another port, and cookies are named by it."""
+    name = f"diascope_{urlsplit(url).port}"
+    return Browser(url, {name: next(iter(browser.cookies.values()))}, browser.csrf)
+
+
+def test_who_signed_out_or_locked_is_so_after_a_restart(serve: Serve, tmp_path: Path) -> None:
+    with_users(tmp_path)
+    first = serve()
+    gone, locked, open_still = (signed_in(first.url, name) for name in ("Ada", "Ada", "Ben"))
+    stolen = dict(gone.cookies)
+    gone.post("/api/logout")
+    gone.cookies = stolen
+    locked.post("/api/session/lock")
+    assert open_still.get("/api/worklist").status == 200
+    second = serve(first.phantoms)
+
+    assert carried(gone, second.url).get("/api/worklist").code == "no_session"
+    assert carried(locked, second.url).get("/api/worklist").code == "locked"
+    again = carried(open_still, second.url)
+    assert again.get("/api/worklist").code == "locked"
+    assert again.post("/api/session/unlock", {"password": "wrong"}).code == "bad_password"
+    assert again.post("/api/session/unlock", {"password": PASSWORD}).status == 200
+    assert again.get("/api/worklist").status == 200
+
+
+@pytest.mark.parametrize(
+    ("role", "password"), [("reviewer", "another horse battery"), ("reader", PASSWORD), ("reader", "yet another horse")]
+)
+def test_a_new_password_or_role_holds_at_once_and_ends_the_sessions_before(
+    serve: Serve, tmp_path: Path, role: Role, password: str
+) -> None:
+    with_users(tmp_path)
+    url = serve().url
+    before, ben = signed_in(url, "Ada"), signed_in(url, "Ben")
+    assert before.get("/api/worklist").status == 200
+
+    # As `diascope view --add-user` does it, in another process.
+    Users(tmp_path / "state" / "users.json", cost=2**4).add("Ada", role, password)
+
+    assert before.get("/api/worklist").code == "no_session"
+    assert ben.get("/api/worklist").status == 200
+    after = signed_in(url, "Ada", password)
+    assert after.get("/api/session").json["role"] == role
+    if password != PASSWORD:
+        assert signed_in(url, "Ada", PASSWORD).get("/api/session").code == "no_session"
+
+
+def test_who_is_added_gets_in_and_who_is_taken_away_is_out_at_once(serve: Serve, tmp_path: Path) -> None:
+    with_users(tmp_path)
+    viewer = serve()
+    file = tmp_path / "state" / "users.json"
+    Users(file, cost=2**4).add("Eve", "reader", PASSWORD)
+    eve = signed_in(viewer.url, "Eve")
+    assert eve.get("/api/worklist").status == 200
+
+    file.write_text("[")
+    assert eve.get("/api/worklist").status == 200  # a file being edited: what it held stays in force
+    file.write_text("[]")
+
+    assert eve.get("/api/worklist").code == "no_session"
+    assert Browser(viewer.url).get("/api/door").json == {"login": "password"}

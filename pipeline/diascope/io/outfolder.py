@@ -192,8 +192,13 @@ def file_digest(path: Path) -> str:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
-def write_atomic(path: Path, content: bytes | str) -> None:
+def write_atomic(path: Path, content: bytes | str, mode: int = 0o666) -> None:
     """Write a file so that it is there whole or not at all, also after a power cut.
+
+    Args:
+        path: Of the file.
+        content: All of it.
+        mode: Who may read it, from its first byte on; the umask takes from it.
 
     Raises:
         OutputError: The disk is full or the folder may not be written.
@@ -202,7 +207,7 @@ def write_atomic(path: Path, content: bytes | str) -> None:
     part = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
     with output_errors(path.name):
         try:
-            with part.open("wb") as stream:
+            with open(part, "wb", opener=lambda name, flags: os.open(name, flags, mode)) as stream:
                 stream.write(data)
                 stream.flush()
                 os.fsync(stream.fileno())

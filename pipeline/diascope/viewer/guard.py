@@ -127,10 +127,10 @@ class Guard:
             raise Problem("locked", "the session is locked", "unlock it to go on")
 
     def _is_still_good(self, session: Session) -> bool:
-        # A cookie of a time without users, or of one who has left or changed role since, opens nothing.
+        # A cookie of a time without users, or of one who has left or changed role or password since, opens nothing.
         if not self.users:
             return session.login == "token"
-        return session.login == "password" and self.users.role_of(session.reviewer) == session.role
+        return session.login == "password" and self.users.admits(session)
 
     def _check_host(self, headers: Headers) -> None:
         # A page of another site that had its name resolve to this machine (DNS rebinding) says that name here.

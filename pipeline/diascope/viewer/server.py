@@ -74,7 +74,8 @@ def started(folders: Sequence[Path], settings: ViewSettings) -> Iterator[Started
     users = Users(state / "users.json")
     check_exposure(settings, users)
     keep_access_log(state / "access.log")
-    sessions = Sessions(load_secret(state / "session.key"), settings.idle_lock_minutes * 60)
+    secret = load_secret(state / "session.key")
+    sessions = Sessions(secret, settings.idle_lock_minutes * 60, state / "sessions.json")
     # Where there are users a token would be a second door.
     token = "" if users else secrets.token_urlsafe(24)
     with ExitStack() as stack:

@@ -7,19 +7,18 @@ with its own salt; the file is readable by its owner only.
 import base64
 import hashlib
 import hmac
-import json
-import os
 import secrets
 import threading
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 from diascope.errors import ConfigError
-from diascope.io.outfolder import write_atomic
 from diascope.viewer.answers import Problem
-from diascope.viewer.sessions import Role
+from diascope.viewer.sessions import Role, Session
+from diascope.viewer.state_file import StateFile
 
 LEAST_PASSWORD = 10
 
@@ -42,6 +41,7 @@ class User:
         salt: Base64.
         digest: Of the password, base64.
         cost: Of scrypt when it was hashed; it may be raised later.
+        changed: Seconds since 1970 when password or role were given; sessions begun before are over.
     """
 
     name: str
@@ -49,10 +49,11 @@ class User:
     salt: str
     digest: str
     cost: int
+    changed: float = 0.0
 
 
 class Users:
-    """The accounts of a server."""
+    """The accounts of a server; what `--add-user` changes holds at once."""
 
     def __init__(self, file: Path, now: Callable[[], float] = time.monotonic, cost: int = COST) -> None:
         """Read the accounts.
@@ -65,33 +66,30 @@ class Users:
         Raises:
             ConfigError: The file is not one of ours.
         """
-        self._file = file
         self._now = now
         self._cost = cost
         self._tries: dict[str, list[float]] = {}
         self._counting = threading.Lock()
         # One at a time: each takes 128 MiB, and a crowd of guesses must not take them all.
         self._hashing = threading.Lock()
-        try:
-            rows = json.loads(file.read_bytes()) if file.is_file() else []
-            self._users = {row["name"]: User(**row) for row in rows}
-        except (OSError, ValueError, TypeError, KeyError) as error:
-            raise ConfigError(
-                f"the file of users cannot be read: {type(error).__name__}",
-                hint="restore it, or move it away and add the users again",
-            ) from None
+        self._accounts = StateFile(file, _parsed, _spelt, "restore it, or move it away and add the users again")
+        self._is_door = bool(self._accounts.content())
 
     def __bool__(self) -> bool:
-        """Whether there is any."""
-        return bool(self._users)
+        """Whether one signs in with a password here.
+
+        It stays as it was at the start: that the last account was taken away must not open another door.
+        """
+        return self._is_door
 
     def reviewers(self) -> tuple[str, ...]:
         """List who may judge."""
-        return tuple(user.name for user in self._users.values() if user.role == "reviewer")
+        return tuple(user.name for user in self._accounts.content().values() if user.role == "reviewer")
 
-    def role_of(self, name: str) -> Role | None:
-        """Tell the role of a user; None where there is no such user."""
-        return self._users[name].role if name in self._users else None
+    def admits(self, session: Session) -> bool:
+        """Say whether a session is of an account that has had its password and role since before it began."""
+        user = self._accounts.content().get(session.reviewer)
+        return user is not None and user.role == session.role and session.issued >= user.changed
 
     def add(self, name: str, role: Role, password: str) -> None:
         """Add an account, or give an old one another password or role.
@@ -107,10 +105,10 @@ class Users:
                 hint="three words that do not belong together are easy to keep and hard to guess",
             )
         salt = secrets.token_bytes(16)
-        self._users[name] = User(name, role, _text(salt), _text(self._hash(password, salt, self._cost)), self._cost)
-        self._file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        write_atomic(self._file, json.dumps([asdict(user) for user in self._users.values()], indent=1) + "\n")
-        os.chmod(self._file, 0o600)  # noqa: PTH101 - one call
+        digest = self._hash(password, salt, self._cost)
+        user = User(name, role, _text(salt), _text(digest), self._cost, time.time())
+        self._accounts.change(lambda users: {**users, name: user})
+        self._is_door = True
 
     def check(self, name: str, password: str) -> User:
         """Let a user in.
@@ -119,11 +117,13 @@ class Users:
             Problem: Name or password are wrong, or were too often.
         """
         self._count_try(name)
-        user = self._users.get(name)
+        user = self._accounts.content().get(name)
         # Who is not known is hashed too: the time must not tell which names there are.
         salt = base64.b64decode(user.salt) if user else b"nobody has this."
         digest = self._hash(password, salt, user.cost if user else self._cost)
-        if user is None or not hmac.compare_digest(digest, base64.b64decode(user.digest)):
+        is_right = user is not None and hmac.compare_digest(digest, base64.b64decode(user.digest))
+        # The password may have been changed while it was hashed: an old one begins nothing.
+        if user is None or not is_right or self._accounts.content().get(name) != user:
             raise Problem("bad_password", "name or password are wrong", "try again, or ask who runs the server")
         with self._counting:
             self._tries.pop(name, None)
@@ -145,6 +145,14 @@ class Users:
     def _hash(self, password: str, salt: bytes, cost: int) -> bytes:
         with self._hashing:
             return hashlib.scrypt(password.encode(), salt=salt, n=cost, r=_BLOCK, p=_PARALLEL, maxmem=_MEMORY, dklen=32)
+
+
+def _parsed(rows: Any) -> dict[str, User]:
+    return {row["name"]: User(**row) for row in rows or ()}
+
+
+def _spelt(users: dict[str, User]) -> Any:
+    return [asdict(user) for user in users.values()]
 
 
 def _text(data: bytes) -> str:
