@@ -202,7 +202,10 @@ def told_at_login(desk: Desk, peer: str, scheme: str = "http", forwarded: str = 
     async def send(message: Any) -> None:
         sent.append(message)
 
-    asyncio.run(make_app(desk)(scope, receive, send))
+    async def ask() -> None:
+        await make_app(desk)(scope, receive, send)
+
+    asyncio.run(ask())
     body = json.loads(sent[1]["body"])
     return sent[0]["status"], body.get("error", {}).get("code", "")
 
