@@ -4,6 +4,7 @@ A batch is divided among the processes and the gradients are averaged, so a trai
 is the same on one card and on four, but for rounding (and for norms over the batch).
 """
 
+import gc
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -89,5 +90,10 @@ def joined_team(device: str) -> Iterator[Team]:
     try:
         own = torch.device("cuda", idist.get_local_rank()) if is_cuda else torch.device("cpu")
         yield Team(own, idist.get_rank(), idist.get_world_size())
+        # Who ends while another still computes takes the connection away from under it.
+        idist.barrier()
     finally:
+        # What still holds the group at the interpreter's end (engines and their handlers are cycles)
+        # leaves threads of gloo running, and C++ then aborts a process that has done its work.
+        gc.collect()
         idist.finalize()
