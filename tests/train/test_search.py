@@ -18,7 +18,7 @@ from diascope.train.search import changed, search_settings
 from diascope.train.settings import TrainConfig, load_train_config
 from tests.train.training_phantoms import write_slices
 
-pytest.importorskip("optuna")
+pytest.importorskip("optuna", reason="a search needs the extra: pip install diascope[search]; `make test` installs it")
 
 # With 1e-7 nothing is learnt within two epochs, with 0.02 a bright ball is.
 RATES = [1e-7, 1e-6, 0.02]

@@ -6,8 +6,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from monai.data import DataLoader
-from monai.engines import SupervisedEvaluator
 from monai.inferers import Inferer
 from monai.transforms import Compose
 from numpy.typing import NDArray
@@ -17,11 +15,11 @@ from diascope.errors import InputError
 from diascope.evaluation.curves import delong
 from diascope.train.learner import Training
 from diascope.train.manifest import ManifestCase
-from diascope.train.seen import Seen
+from diascope.train.seen import seeing_evaluator
 from diascope.train.settings import TrainConfig
 from diascope.train.source_settings import ClassSettings, class_of
 from diascope.train.sources import Sample, thinned, turn
-from diascope.train.validation import MixedPrecision, Watch
+from diascope.train.validation import Watch
 from diascope.train.volumes import prepare_image, prepare_volumes
 
 
@@ -142,14 +140,7 @@ def watch_classes(training: Training, samples: Sequence[Sample], names: Sequence
         names: Names of the labels.
         inferer: Runs the slices of a volume.
     """
-    seen = Seen()
-    evaluator = SupervisedEvaluator(
-        device=training.team.device,
-        val_data_loader=DataLoader(list(samples), batch_size=1, num_workers=0),
-        network=training.network,
-        inferer=MixedPrecision(inferer, training.team.device, training.config),
-    )
-    seen.attach(evaluator)
+    evaluator, seen = seeing_evaluator(training, samples, inferer)
 
     def measures() -> Mapping[str, float]:
         # (classes, 1, 1, k) each

@@ -8,8 +8,6 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 import torch
-from monai.data import DataLoader
-from monai.engines import SupervisedEvaluator
 from monai.inferers import Inferer
 from skimage.measure import label as label_parts
 from skimage.measure import regionprops
@@ -21,10 +19,10 @@ from diascope.evaluation.detection import Lesion, Mark, Scan, match
 from diascope.evaluation.froc import froc_curve, sensitivity_at
 from diascope.tasks.detect import slice_boxes
 from diascope.train.learner import Training
-from diascope.train.seen import Seen
+from diascope.train.seen import seeing_evaluator
 from diascope.train.source_settings import BoxSettings
 from diascope.train.sources import Sample
-from diascope.train.validation import MixedPrecision, Watch
+from diascope.train.validation import Watch
 
 # A training is watched by the sensitivity, slice by slice, at this rate of false boxes.
 WATCHED_FALSE_PER_SLICE = 0.25
@@ -91,14 +89,7 @@ def watch_boxes(training: Training, samples: Sequence[Sample], settings: BoxSett
         settings: Which parts have a box.
         inferer: Runs the slices of a volume.
     """
-    seen = Seen()
-    evaluator = SupervisedEvaluator(
-        device=training.team.device,
-        val_data_loader=DataLoader(list(samples), batch_size=1, num_workers=0),
-        network=training.network,
-        inferer=MixedPrecision(inferer, training.team.device, training.config),
-    )
-    seen.attach(evaluator)
+    evaluator, seen = seeing_evaluator(training, samples, inferer)
 
     def measures() -> Mapping[str, float]:
         scans = [

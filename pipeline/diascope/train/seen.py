@@ -1,11 +1,18 @@
 """What an evaluator's network said of each held-out image, kept until the epoch is measured."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from ignite.engine import Events
+from monai.data import DataLoader
 from monai.engines import SupervisedEvaluator
+from monai.inferers import Inferer
 from monai.utils import CommonKeys
 from torch import Tensor
+
+from diascope.train.learner import Training
+from diascope.train.sources import Sample
+from diascope.train.validation import MixedPrecision
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -36,3 +43,24 @@ class Seen:
                 self.outputs.append(one[CommonKeys.PRED].detach().float().cpu())
                 self.labels.append(one[CommonKeys.LABEL].cpu())
             self.cases.extend(str(one["case"]) for one in engine.state.batch)
+
+
+def seeing_evaluator(
+    training: Training, samples: Sequence[Sample], inferer: Inferer
+) -> tuple[SupervisedEvaluator, Seen]:
+    """Build an evaluator of whole volumes, and what it will have seen.
+
+    Args:
+        training: What is to be training.
+        samples: Whole volumes.
+        inferer: Runs the slices of a volume.
+    """
+    seen = Seen()
+    evaluator = SupervisedEvaluator(
+        device=training.team.device,
+        val_data_loader=DataLoader(list(samples), batch_size=1, num_workers=0),
+        network=training.network,
+        inferer=MixedPrecision(inferer, training.team.device, training.config),
+    )
+    seen.attach(evaluator)
+    return evaluator, seen
