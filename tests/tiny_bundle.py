@@ -20,13 +20,15 @@ def write_tiny_bundle(
     needs: str = "grid",
     spacing_mm: Sequence[float] | None = None,
     threshold: float = THRESHOLD,
+    brighter: float | None = None,
 ) -> Path:
-    """Write and lock a bundle that draws every voxel above a threshold.
+    """Write and lock a bundle that draws every voxel above a threshold, and above a second one as another label.
 
     Its network is one 1x1x1 convolution; its steps bring the image to RAS and,
     where a spacing is given, resample it.
     """
     folder = models / name
+    thresholds = {"bright": threshold} | ({"brighter": brighter} if brighter is not None else {})
     (folder / "configs").mkdir(parents=True)
     (folder / "models").mkdir()
     metadata = {
@@ -38,8 +40,8 @@ def write_tiny_bundle(
             "format": 1,
             "task": "segment",
             "needs": needs,
-            "labels": {"1": "bright"},
-            "colours": {"bright": "#d62728"},
+            "labels": {str(value): label for value, label in enumerate(thresholds, start=1)},
+            "colours": dict(zip(thresholds, ("#d62728", "#1f77b4"), strict=False)),
             "activation": "softmax",
             "licence": "Apache-2.0",
             "modality": ["MR"],
@@ -56,14 +58,21 @@ def write_tiny_bundle(
     inference = {
         "bundle_root": ".",
         "device": "$torch.device('cpu')",
-        "network_def": {"_target_": "torch.nn.Conv3d", "in_channels": 1, "out_channels": 2, "kernel_size": 1},
+        "network_def": {
+            "_target_": "torch.nn.Conv3d",
+            "in_channels": 1,
+            "out_channels": 1 + len(thresholds),
+            "kernel_size": 1,
+        },
         "preprocessing": {"_target_": "Compose", "transforms": steps},
         "inferer": {"_target_": "SlidingWindowInferer", "roi_size": [16, 16, 16], "sw_batch_size": 2, "overlap": 0.25},
     }
     (folder / "configs" / "metadata.json").write_text(json.dumps(metadata))
     (folder / "configs" / "inference.json").write_text(json.dumps(inference))
-    # Class 0 says 0 everywhere, class 1 (x - threshold) / 10: the border is at the threshold, interpolated or not.
-    weights = {"weight": torch.tensor([0.0, 0.1]).reshape(2, 1, 1, 1, 1), "bias": torch.tensor([0.0, -0.1 * threshold])}
+    # Class 0 says 0 everywhere, and each next one overtakes the one before at its threshold, interpolated or not.
+    slopes = 0.1 * torch.arange(1 + len(thresholds), dtype=torch.float32)
+    biases = -0.1 * torch.tensor([0.0, *thresholds.values()]).cumsum(0)
+    weights = {"weight": slopes.reshape(-1, 1, 1, 1, 1), "bias": biases}
     save_file(weights, folder / "models" / "model.safetensors")
     write_lock(models / "bundles.lock", folder)
     return folder

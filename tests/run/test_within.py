@@ -75,6 +75,20 @@ def test_only_the_part_that_is_asked_for_is_looked_at(tmp_path: Path) -> None:
     assert np.argwhere(values).tolist() == [[28, 18, 14]]
 
 
+def test_a_part_may_be_that_of_a_label_of_its_own(tmp_path: Path) -> None:
+    write_tiny_bundle(tmp_path / "models", "sides", threshold=150.0, brighter=250.0)
+    _, dots = networks(tmp_path)
+    sides = find_bundle("sides", tmp_path / "models")
+    dot = Part("dot", label="brighter")
+
+    report = run_case(job(tmp_path, (sides, dots), Place("sides", "", 0.0, (dot,))))
+
+    # Of the three dots, all of one voxel, the box of the first piece is looked at and not that of the block.
+    drawn = next(one for one in report.segmentations or () if one.bundle == "dots")
+    values = np.asarray(nib.load(tmp_path / "out" / "cases" / report.case_id / drawn.file).dataobj)
+    assert values.sum() == 1
+
+
 def test_where_the_place_was_not_found_the_case_says_so(tmp_path: Path) -> None:
     write_tiny_bundle(tmp_path / "models", "blind", threshold=1000.0)
     blind = find_bundle("blind", tmp_path / "models")
@@ -101,6 +115,27 @@ def test_a_label_that_the_other_network_does_not_draw_is_named(tmp_path: Path) -
 
     with pytest.raises(ConfigError, match="dots is to look within dark, which finder does not draw"):
         places_of(uses, bundles)
+
+
+def test_a_part_names_its_label_and_the_place_need_not() -> None:
+    left = {"label": "bright"}
+    told = {"bundle": "finder", "parts": {"left": left, "right": {}}}
+
+    with pytest.raises(ConfigError, match="within: name the label, or one for every part"):
+        parse_settings(BundleUse, {"name": "dots", "within": told})
+    with pytest.raises(ConfigError, match="within: name the label"):
+        parse_settings(BundleUse, {"name": "dots", "within": {"bundle": "finder"}})
+    use = parse_settings(BundleUse, {"name": "dots", "within": {**told, "parts": {"left": left}}})
+    assert use.within is not None
+    assert use.within.parts["left"].label == "bright"
+
+
+def test_a_label_of_a_part_that_the_other_network_does_not_draw_is_named(tmp_path: Path) -> None:
+    within = {"bundle": "finder", "label": "bright", "parts": {"left": {"label": "left_bright"}}}
+    uses = (BundleUse(name="finder"), parse_settings(BundleUse, {"name": "dots", "within": within}))
+
+    with pytest.raises(ConfigError, match="dots is to look within left_bright, which finder does not draw"):
+        places_of(uses, networks(tmp_path))
 
 
 def test_the_network_that_finds_the_place_stands_before_the_one_that_looks_there() -> None:

@@ -119,6 +119,32 @@ def test_a_mirrored_image_carries_its_labels_with_it(head: Head) -> None:
     assert core_centre(0.0) < middle < core_centre(1.0)
 
 
+def test_in_a_mirrored_image_the_left_hand_is_called_the_right(head: Head, tmp_path: Path) -> None:
+    labels = [
+        {"name": f"{side}_{name}", "colour": "#4878d0", "source_values": [value]}
+        for side, name, value in (
+            ("left", "outer", 3),
+            ("left", "core", 2),
+            ("right", "outer", 42),
+            ("right", "core", 41),
+        )
+    ]
+    config = parse_settings(
+        TrainConfig, {**(told := write_heads(tmp_path)), "bundle": {**told["bundle"], "labels": labels}}
+    )
+    sided = read_tissue_table(head.settings, config.bundle.labels, tmp_path)
+
+    def core_centres(flip: float) -> tuple[float, float]:
+        made = synthesise(head.map, sided, head.plain(flip_fraction=flip), np.random.default_rng(2))
+        left, right = (float(torch.nonzero(made.label[0] == label)[:, 0].double().mean()) for label in (2, 4))
+        return left, right
+
+    # RAS+: the left hand has the smaller index, mirrored or not.
+    for flip in (0.0, 1.0):
+        left, right = core_centres(flip)
+        assert left < right - 5
+
+
 def test_a_head_cut_off_by_its_map_goes_on_below_in_tissues_that_are_no_structure(head: Head) -> None:
     cut_k = 20
     index = head.map.index.clone()
@@ -212,4 +238,4 @@ def test_real_label_maps_show_every_structure(repository: Path, shared_data: Pat
 
     made = synthesise(source, table, config.source.model_copy(update={"far_fraction": 0.0}), np.random.default_rng(0))
 
-    assert set(torch.unique(made.label).tolist()) == set(range(7))
+    assert set(torch.unique(made.label).tolist()) == set(range(len(config.bundle.labels) + 1))

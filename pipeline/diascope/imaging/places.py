@@ -23,12 +23,14 @@ class Part:
         left_right: From where to where, as fractions of the box; 0 is the patient's left end.
         back_front: 0 is the back.
         foot_head: 0 is towards the feet.
+        label: Of this label's box; empty where it is the place's own.
     """
 
     name: str
     left_right: Fractions = (0.0, 1.0)
     back_front: Fractions = (0.0, 1.0)
     foot_head: Fractions = (0.0, 1.0)
+    label: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +39,7 @@ class Place:
 
     Attributes:
         bundle: The network that finds the place.
-        label: Its label.
+        label: Its label, of every part that names none.
         margin_mm: Added on every side of every part.
         parts: Each is looked at by itself.
     """
@@ -46,6 +48,10 @@ class Place:
     label: str
     margin_mm: float
     parts: tuple[Part, ...]
+
+    def label_of(self, part: Part) -> str:
+        """Say whose box a part belongs to."""
+        return part.label or self.label
 
 
 def box_of_part(mask: Mask, value: int, place: Place, part: Part) -> BoxIJK | None:

@@ -31,6 +31,9 @@ class PartSettings(Settings):
     foot_head: Fractions = (0.0, 1.0)
     """0 is towards the feet."""
 
+    label: str = ""
+    """Of this label's box; of `within.label` where left out."""
+
 
 class WithinSettings(Settings):
     """Where a network looks that does not look everywhere."""
@@ -38,14 +41,20 @@ class WithinSettings(Settings):
     bundle: str
     """Name of the network that finds the place; it stands before this one in the config."""
 
-    label: str
-    """Its label; the largest connected piece of it counts."""
+    label: str = ""
+    """Its label; the largest connected piece of it counts. May be left out where every part names its own."""
 
     margin_mm: Annotated[float, Field(ge=0)] = 5.0
     """Added on every side."""
 
     parts: dict[str, PartSettings] = Field(default_factory=dict)
     """Parts of the label's box, by a name such as `left`, that are looked at one by one; all of it where left out."""
+
+    @model_validator(mode="after")
+    def _check_label(self) -> Self:
+        if not self.label and not (self.parts and all(part.label for part in self.parts.values())):
+            raise ValueError("within: name the label, or one for every part")
+        return self
 
 
 class BundleUse(Settings):

@@ -51,15 +51,18 @@ def places_of(uses: Sequence[BundleUse], bundles: Sequence[BundleInfo]) -> dict[
             continue
         name = PurePath(use.within.bundle).name
         labels = [label.name for one in bundles if one.name == name for label in one.labels]
-        if use.within.label not in labels:
-            raise ConfigError(
-                f"{bundle.name} is to look within {use.within.label}, which {name} does not draw",
-                hint=f"it draws {', '.join(labels)}",
-            )
         parts = tuple(
-            Part(part, one.left_right, one.back_front, one.foot_head) for part, one in use.within.parts.items()
-        )
-        found[bundle.name] = Place(name, use.within.label, use.within.margin_mm, parts or (Part("all"),))
+            Part(part, one.left_right, one.back_front, one.foot_head, one.label)
+            for part, one in use.within.parts.items()
+        ) or (Part("all"),)
+        place = Place(name, use.within.label, use.within.margin_mm, parts)
+        for wanted in map(place.label_of, parts):
+            if wanted not in labels:
+                raise ConfigError(
+                    f"{bundle.name} is to look within {wanted}, which {name} does not draw",
+                    hint=f"it draws {', '.join(labels)}",
+                )
+        found[bundle.name] = place
     return found
 
 
@@ -75,25 +78,26 @@ def settle(awaited: Awaited, spoken: Mapping[tuple[str, str], Spoken]) -> Networ
             the place is not what the network was made for.
     """
     place, name, image_id = awaited.place, awaited.bundle.name, awaited.volume.image_id
+    wanted = place.label_of(awaited.part)
     other = spoken.get((place.bundle, image_id))
     if other is None:
         raise UnsupportedInput(
-            f"{name} is to look within {place.label} of {place.bundle}, which was not given {image_id}",
+            f"{name} is to look within {wanted} of {place.bundle}, which was not given {image_id}",
             hint="let both networks select the same images",
             code="nothing_within",
         )
-    value = next(label.value for label in other.bundle.labels if label.name == place.label)
+    value = next(label.value for label in other.bundle.labels if label.name == wanted)
     box = box_of_part(segment(other.seen, awaited.volume.space, other.bundle), value, place, awaited.part)
     if box is None:
         raise UnsupportedInput(
-            f"{place.bundle} found no {place.label} in {image_id}, so {name} does not know where to look",
+            f"{place.bundle} found no {wanted} in {image_id}, so {name} does not know where to look",
             hint="look whether the image shows it; leave this network out for this case",
             code="nothing_within",
         )
     inner = cut_out(awaited.volume, box)
     if reason := awaited.bundle.block.field_of_view.misfit(inner.space):
         raise UnsupportedInput(
-            f"{awaited.part.name} of {place.label} in {image_id} is not what {name} was made for: {reason}",
+            f"{awaited.part.name} of {wanted} in {image_id} is not what {name} was made for: {reason}",
             hint="set another within.margin_mm, or look at what the other network drew",
             code="field_of_view",
         )

@@ -27,12 +27,14 @@ class TissueTable:
         values: (n,) values in the label files, background first.
         tissue: (n,) tissue class of each value: those of a class share an intensity.
         target: (n,) label the network is to give, 0 where it is background.
+        mirrored_target: (n,) the same in a mirrored image, where the left hand is the right.
         is_fluid: (n,) whether skull stripping may leave it at the brain's surface.
     """
 
     values: NDArray[np.int64]
     tissue: NDArray[np.int64]
     target: NDArray[np.int64]
+    mirrored_target: NDArray[np.int64]
     is_fluid: NDArray[np.bool_]
 
 
@@ -77,10 +79,12 @@ def read_tissue_table(settings: SynthesisSettings, labels: Sequence[LabelSetting
         raise ConfigError(f"the config names the values {unknown}, which the tissue table does not hold")
     values.sort(key=lambda value: value != 0)
     twin = [settings.mirrored_values.get(value, value) for value in values]
+    other_side = settings.mirrored_values | {left: right for right, left in settings.mirrored_values.items()}
     return TissueTable(
         values=np.array(values, dtype=np.int64),
         tissue=np.array([class_of[value] for value in twin], dtype=np.int64),
         target=np.array([target_of.get(value, 0) for value in values], dtype=np.int64),
+        mirrored_target=np.array([target_of.get(other_side.get(value, value), 0) for value in values], dtype=np.int64),
         is_fluid=np.array([value in settings.keep_when_stripped for value in values]),
     )
 

@@ -50,7 +50,7 @@ def synthesise(
 ) -> SyntheticImage:
     """Make one training image: deformed, of random contrast, spoilt."""
     noise = torch.Generator().manual_seed(int(rng.integers(2**62)))
-    points_ijk, step_ijk = _sampling_points(source, settings, rng, noise)
+    points_ijk, step_ijk, is_mirrored = _sampling_points(source, settings, rng, noise)
     is_stripped = rng.random() < settings.stripped_fraction
     keeps_fluid = rng.random() < 0.5
     visible = torch.from_numpy((table.target > 0) | (table.is_fluid & keeps_fluid))
@@ -71,7 +71,8 @@ def synthesise(
         )
     image = image + spread[seen] * torch.randn(image.shape, generator=noise)
     image = _spoilt(image, settings, rng, noise)
-    return SyntheticImage(image[None], torch.from_numpy(table.target.astype(np.uint8))[index][None])
+    target = table.mirrored_target if is_mirrored else table.target
+    return SyntheticImage(image[None], torch.from_numpy(target.astype(np.uint8))[index][None])
 
 
 def draw_contrast(
@@ -115,7 +116,7 @@ def at_image(settings: SynthesisSettings, number: int) -> SynthesisSettings:
 
 def _sampling_points(
     source: LabelMap, settings: SynthesisSettings, rng: np.random.Generator, noise: torch.Generator
-) -> tuple[Tensor, Tensor]:
+) -> tuple[Tensor, Tensor, bool]:
     voxel_mm = np.array(source.voxel_mm)
     axes = [torch.arange(size, dtype=torch.float32) - (size - 1) / 2 for size in settings.window_voxels]
     grid_mm = torch.stack(torch.meshgrid(*axes, indexing="ij")) * settings.spacing_mm
@@ -128,10 +129,11 @@ def _sampling_points(
     is_far = rng.random() < settings.far_fraction
     reach_mm = settings.far_offset_mm if is_far else settings.offset_mm
     centre_ijk = source.centre_ijk + rng.uniform(-reach_mm, reach_mm, 3) / voxel_mm
-    to_ijk = torch.from_numpy(_random_affine(settings, rng) / voxel_mm[:, None]).float()
+    affine = _random_affine(settings, rng)
+    to_ijk = torch.from_numpy(affine / voxel_mm[:, None]).float()
     points_ijk = torch.einsum("ab,bijk->aijk", to_ijk, grid_mm) + torch.from_numpy(centre_ijk).float().view(3, 1, 1, 1)
     step_ijk = torch.from_numpy(settings.spacing_mm / voxel_mm).float().view(3, 1, 1, 1)
-    return points_ijk, step_ijk
+    return points_ijk, step_ijk, bool(np.linalg.det(affine) < 0)
 
 
 def _random_affine(settings: SynthesisSettings, rng: np.random.Generator) -> NDArray[np.float64]:
