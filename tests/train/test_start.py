@@ -14,10 +14,10 @@ from diascope.train.bundle_training import train_bundle
 from diascope.train.components import build_network
 from diascope.train.engine import newest_weights
 from diascope.train.recipe import StartSettings
-from diascope.train.settings import Component, TrainConfig
+from diascope.train.settings import Component, TrainConfig, load_train_config
 from diascope.train.start import Frozen, head_names, load_start
 from diascope.train.training import train_network
-from tests.train.training_phantoms import slice_config, write_slices
+from tests.train.training_phantoms import slice_config, write_config, write_slices
 
 
 class Made:
@@ -218,3 +218,34 @@ def test_an_altered_bundle_and_one_that_is_not_there_are_refused(balls: Made, tm
         load_start(network, told, StartSettings(bundle=str(tmp_path / "nowhere")))
     with pytest.raises(BundleError, match="there is no bundle named nothing_like_it"):
         load_start(network, told, StartSettings(bundle="nothing_like_it"))
+
+
+def test_the_output_of_a_training_is_a_start_as_it_is_and_its_parent_is_answered_with_it(
+    balls: Made, tmp_path: Path
+) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # MONAI warns at each `_target_` that a config is a program
+        made = train_bundle(parse_settings(TrainConfig, {**balls.values, "epochs": 1}), tmp_path / "out")
+    yaml = write_config(
+        {**balls.values, "init_from": {"bundle": "out/ball_segmentation"}, "epochs": 1}, tmp_path / "next.yaml"
+    )
+    config = load_train_config(yaml)
+    network = build_network(config.network)
+
+    transfer = load_start(network, config.network, config.init_from)
+
+    stored = weights_of(made)
+    assert transfer.fresh == ()
+    assert all(torch.equal(value, stored[name]) for name, value in network.state_dict().items())
+    with pytest.raises(ConfigError, match="init_from out: its weights cannot be read") as refused:
+        load_start(network, config.network, StartSettings(bundle=str(tmp_path / "out")))
+    assert "out/ball_segmentation" in refused.value.hint
+
+
+def test_a_training_s_output_that_was_altered_is_no_start(balls: Made, tmp_path: Path) -> None:
+    shutil.copytree(balls.root / "out", tmp_path / "out")
+    weights = tmp_path / "out" / "ball_segmentation" / "models" / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-1] + b"\x00")
+
+    with pytest.raises(BundleError, match="was altered"):
+        load_start(build_network(balls.component()), balls.component(), StartSettings(bundle=str(weights.parents[1])))

@@ -7,6 +7,7 @@ the ones that come with the package, in this order; the first of a name wins.
 import difflib
 import json
 import os
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from importlib import resources
 from pathlib import Path
@@ -24,6 +25,9 @@ METADATA = Path("configs") / "metadata.json"
 LOCK = "bundles.lock"
 
 _FALLBACK_COLOUR = "#e6a817"
+
+# Words of a label's name that say on which side it lies; `lh` and `rh` are FreeSurfer's hemispheres.
+_LEFT, _RIGHT = {"left", "lh", "l"}, {"right", "rh", "r"}
 
 
 class ExplainWish(BaseModel):
@@ -147,6 +151,11 @@ class BundleInfo:
     def stamps(self) -> tuple[BundleStamp, ...]:
         """Its own, and those of the other members of its ensemble."""
         return (self.stamp, *(member.stamp for member in self.members))
+
+
+def sided(names: Iterable[str]) -> tuple[str, ...]:
+    """Pick the names of labels that say on which side they lie: in a mirrored image they are wrong."""
+    return tuple(name for name in names if set(name.lower().split("_")) & (_LEFT | _RIGHT))
 
 
 def search_path(models_dir: Path | None = None) -> tuple[Path, ...]:

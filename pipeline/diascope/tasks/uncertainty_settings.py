@@ -4,13 +4,11 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from diascope.bundles.find import BundleInfo
+from diascope.bundles.find import BundleInfo, sided
 from diascope.config import Settings
 from diascope.errors import ConfigError
 
 Axis = Literal["i", "j", "k"]
-
-_SIDES = {"left", "right"}
 
 
 class UncertaintySettings(Settings):
@@ -46,10 +44,10 @@ def check_answers(bundle: BundleInfo, settings: UncertaintySettings) -> None:
             hint="leave mirrors, dropout_draws and ensemble out, or run it in a folder of its own",
             code="unfit_uncertainty",
         )
-    sided = [name for name in bundle.block.labels.values() if set(name.lower().split("_")) & _SIDES]
-    if settings.mirrors and sided:
+    with_side = sided(bundle.block.labels.values())
+    if settings.mirrors and with_side:
         raise ConfigError(
-            f"{bundle.name} tells sides apart ({sided[0]}), so its image must not be mirrored",
+            f"{bundle.name} tells sides apart ({with_side[0]}), so its image must not be mirrored",
             hint="leave uncertainty.mirrors out; dropout_draws and an ensemble do not mirror",
             code="unfit_uncertainty",
         )

@@ -12,7 +12,7 @@ from diascope.errors import ConfigError
 from diascope.train.card import INTERIM, PRETRAINED, Effort, card_text
 from diascope.train.components import build_network
 from diascope.train.engine import best_weights, kept_epoch, newest_weights
-from diascope.train.export import install_bundle, write_bundle, write_start
+from diascope.train.export import install_bundle, lock_bundle, write_bundle, write_start
 from diascope.train.handlers import EpochCallback
 from diascope.train.judging import judge_bundle
 from diascope.train.progress import read_log
@@ -100,6 +100,7 @@ def _make(config: TrainConfig, out: Path, network: nn.Module, models: Path | Non
     if not is_interim:
         results = test_results(config, folder, out)
         write_bundle(config, network, folder, card_text(config, results, effort, last, unjudged), chosen)
+    lock_bundle(folder)
     return install_bundle(folder, models) if models else folder
 
 

@@ -148,6 +148,7 @@ class Frozen:
 
 def _weights_of(place: str) -> dict[str, Tensor]:
     folder = Path(place)
+    # What a pre-training made is no bundle. Its weights are all that is read, without pickle.
     is_plain_folder = folder.name != place and not (folder / METADATA).is_file()
     file = (folder if is_plain_folder else find_bundle(place).folder) / WEIGHTS
     try:
@@ -155,9 +156,16 @@ def _weights_of(place: str) -> dict[str, Tensor]:
     except (OSError, SafetensorError) as error:
         raise ConfigError(
             f"init_from {folder.name}: its weights cannot be read ({type(error).__name__})",
-            hint=f"give the name of a bundle, or a folder that holds {WEIGHTS.as_posix()}",
+            hint=_hint(folder),
         ) from None
     return weights
+
+
+def _hint(folder: Path) -> str:
+    made = sorted(one.parents[1].name for one in folder.glob(f"*/{WEIGHTS.as_posix()}"))
+    if made:
+        return f"the bundle of that training is in it: {folder.name}/{made[0]}"
+    return f"give the name of a bundle, or a folder that holds {WEIGHTS.as_posix()}; a training makes one: OUT/<name>"
 
 
 def _prefixes(own: Mapping[str, Tensor], stored: Mapping[str, Tensor]) -> tuple[str, str]:

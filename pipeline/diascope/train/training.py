@@ -32,6 +32,7 @@ from diascope.train.reconstruction import (
 )
 from diascope.train.schedules import build_schedule
 from diascope.train.settings import BundleSettings, SliceSettings, SynthesisSettings, TrainConfig
+from diascope.train.sides import check_sides
 from diascope.train.source_settings import BoxSettings, ClassSettings, ReconstructionSettings
 from diascope.train.sources import (
     Sample,
@@ -107,6 +108,7 @@ def train_network(
 
 def training_data(config: TrainConfig) -> TrainingData:
     """Read and check everything a training needs, before its first epoch."""
+    check_sides(config)
     cases = training_cases(config)
     train, held = cases_of(cases, "train"), cases_of(cases, "calibration")
     log.info("%d training cases, %d to watch the training", len(train), len(held))
