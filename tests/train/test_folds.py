@@ -1,19 +1,27 @@
 """Cross-validation deals patients, not scans, holds each out once, and never touches the test."""
 
+import csv
+import json
 from collections import Counter
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from diascope.config import parse_settings
 from diascope.errors import ConfigError
+from diascope.evaluation.detection import Lesion, Mark, Scan
+from diascope.run.training_tracking import _score_metrics
 from diascope.train.cross_validation import cross_validate
-from diascope.train.folds import deal, held_out, training_cases
+from diascope.train.folds import deal, fold_config, held_out, training_cases
 from diascope.train.manifest import ManifestCase
 from diascope.train.parts import Part
 from diascope.train.recipe import FoldSettings
 from diascope.train.scoring import read_scores
-from diascope.train.settings import TrainConfig
+from diascope.train.settings import TrainConfig, load_train_config
+from diascope.train.slice_scoring import BoxScore, read_box_scans, write_box_scores
+from tests.train.recipe_phantoms import write_radiographs, write_tumours
 from tests.train.training_phantoms import write_slices
 
 HERE = Path()
@@ -108,3 +116,72 @@ def test_a_cross_validation_that_is_done_is_not_done_again(validated: tuple[Path
     cross_validate(config, root / "out", lambda part: pytest.fail(f"{part.name} begins again"))
 
     assert len(entered) == 2
+
+
+def small_recipe(repository: Path, name: str, phantom: Callable[[Path], Path], root: Path, *more: str) -> TrainConfig:
+    settings = [
+        f"manifest={phantom(root)}", f"data_root={root}", "init_from=null", "network.args.filters=[8,8,16,16,16]",
+        "batch_size=4", "steps_per_epoch=4", "epochs=1", "precision=fp32", "schedule.warmup_steps=1", "data_workers=0",
+        "optimiser.learning_rate=0.01", "folds={count: 2}", *more,
+    ]  # fmt: skip
+    return load_train_config(repository / "configs" / f"train_{name}.yaml", settings)
+
+
+@pytest.mark.parametrize(
+    ("name", "phantom", "more", "measure"),
+    [
+        ("flair_glioma_classification", write_tumours, (), "auc"),
+        ("flair_glioma_detection", write_tumours, ("network.args.pyramid_channels=16",), "sensitivity"),
+        ("chest_xray_covid_classification", write_radiographs, (), "auc"),
+    ],
+)
+@pytest.mark.filterwarnings("ignore::UserWarning", "ignore::FutureWarning")  # MONAI: a config is a program
+def test_classes_and_boxes_are_cross_validated_too(
+    name: str, phantom: Callable[[Path], Path], more: tuple[str, ...], measure: str, repository: Path, tmp_path: Path
+) -> None:
+    config = small_recipe(repository, name, phantom, tmp_path, *more)
+
+    summary = json.loads(cross_validate(config, tmp_path / "out").read_text())
+
+    held = [
+        {one.patient for one in training_cases(fold_config(config, number)) if one.split == "calibration"}
+        for number in (1, 2)
+    ]
+    together = scored_patients(tmp_path / "out" / "out_of_fold_scores.csv")
+    assert [scored_patients(tmp_path / "out" / f"fold_{n}" / "out_of_fold_scores.csv") for n in (1, 2)] == held
+    assert together == held[0] | held[1]
+    assert not held[0] & held[1]
+    assert summary["patients"] == len(together)
+    assert 0 <= summary[measure]["mean"]["value"] <= 1
+    assert set(summary[f"{measure}_by_fold"]) == {"1", "2"}
+    told = _score_metrics(config, tmp_path / "out" / "out_of_fold_scores.csv")
+    assert told[f"out_of_fold.{measure}"] == summary[measure]["mean"]["value"]
+
+
+def scored_patients(table: Path) -> set[str]:
+    with table.open(newline="") as stream:
+        return {row["patient"] for row in csv.DictReader(stream)}
+
+
+def test_every_fold_has_its_share_of_each_class() -> None:
+    patients = [f"p{number:02}" for number in range(24)]
+    rare = dict.fromkeys(patients[:5], 1)
+
+    for seed in range(20):
+        dealt = deal(patients, 4, seed, rare)
+        sizes = Counter(dealt.values())
+        assert sorted(sizes.values()) == [6, 6, 6, 6]
+        assert sorted(Counter(dealt[one] for one in rare).values()) == [1, 1, 1, 2]
+
+
+def test_a_table_of_boxes_keeps_scans_without_any_and_reads_back_as_it_was(tmp_path: Path) -> None:
+    lesions = (Lesion((1.0, 2.0, 0.0), (5.0, 6.5, 3.0), 140.0), Lesion((9.0, 9.0, 1.0), (10.0, 10.0, 2.0), 1.0, False))
+    scans = (
+        Scan("scan-a", "p1", lesions, (Mark((1.0, 2.0, 0.0), (5.0, 6.0, 3.0), 0.75),)),
+        Scan("scan-b", "p2"),
+    )
+    cases = [replace(CASES[at], case=scan.scan_id, patient=scan.patient) for at, scan in enumerate(scans)]
+
+    write_box_scores([BoxScore(*pair, (), 1.0) for pair in zip(cases, scans, strict=True)], tmp_path / "boxes.csv")
+
+    assert read_box_scans(tmp_path / "boxes.csv") == scans

@@ -21,13 +21,13 @@ from diascope.run.record import versions
 from diascope.run.tracking import DatasetDescription, Ending, ModelDescription, RunDescription, Tracker
 from diascope.run.tracking_settings import TrackingSettings
 from diascope.train.bundle_training import train_bundle
-from diascope.train.cross_validation import SUMMARY, cross_validate
+from diascope.train.cross_validation import SUMMARY, TABLE, cross_validate
 from diascope.train.folds import training_cases
 from diascope.train.handlers import EpochCallback
 from diascope.train.manifest import ManifestCase
 from diascope.train.parts import Part, PartEndedError
 from diascope.train.pictures import CURVES, OVERLAYS, PICTURES
-from diascope.train.scoring import read_scores, summarise
+from diascope.train.score_tables import MEAN, measured
 from diascope.train.search import BEST, TRIALS, search_settings
 from diascope.train.settings import TrainConfig
 from diascope.train.team import Team
@@ -215,11 +215,11 @@ def _any_fold(config: TrainConfig) -> TrainConfig:
 
 
 def _log_end(tracker: Tracker, config: TrainConfig, out: Path) -> None:
-    for table in ("test_scores.csv", "out_of_fold_scores.csv", TRIALS):
+    for table in ("test_scores.csv", TABLE, TRIALS):
         if (out / table).is_file():
             tracker.log_table(table, Path(table).stem)
             if table != TRIALS:
-                tracker.log_metrics(_score_metrics(out / table))
+                tracker.log_metrics(_score_metrics(config, out / table))
     for file in (SUMMARY, BEST, "log.jsonl"):
         if (out / file).is_file():
             tracker.log_file(file)
@@ -232,12 +232,13 @@ def _log_end(tracker: Tracker, config: TrainConfig, out: Path) -> None:
         tracker.log_model(ModelDescription(config.bundle.name, str(folder), str(card), tags))
 
 
-def _score_metrics(table: Path) -> dict[str, float]:
+def _score_metrics(config: TrainConfig, table: Path) -> dict[str, float]:
     part = "test" if table.name.startswith("test") else "out_of_fold"
+    found = measured(config, table)
     return {
-        f"{part}.dice{'.' + label if label else ''}": estimate.value
-        for (label, condition), estimate in summarise(read_scores(table)).items()
-        if not condition and estimate.value is not None
+        f"{part}.{found.measure}{'' if key == MEAN else '.' + key}": estimate.value
+        for key, estimate in found.estimates.items()
+        if estimate.value is not None
     }
 
 

@@ -8,17 +8,17 @@ from pathlib import Path
 from typing import Any
 
 from diascope.errors import ConfigError
-from diascope.evaluation.bootstrap import Estimate
 from diascope.train.bundle_training import train_interim
 from diascope.train.folds import fold_config
 from diascope.train.parts import Part, PartWatcher, unwatched
-from diascope.train.scoring import TestScore, read_scores, score_bundle, summarise, write_scores
+from diascope.train.score_tables import Measured, join_tables, measured, score_split
 from diascope.train.settings import TrainConfig
 from diascope.train.team import Team
 
 log = logging.getLogger(__name__)
 
 SUMMARY = "cross_validation.json"
+TABLE = "out_of_fold_scores.csv"
 
 
 def cross_validate(config: TrainConfig, out: Path, watcher: PartWatcher = unwatched, team: Team | None = None) -> Path:
@@ -38,40 +38,32 @@ def cross_validate(config: TrainConfig, out: Path, watcher: PartWatcher = unwatc
     """
     if config.folds is None:
         raise ConfigError("the config asks for no folds", hint="set folds: {count: 5}")
-    scores: list[TestScore] = []
-    by_fold: dict[int, Estimate] = {}
+    tables = []
     for number in range(1, config.folds.count + 1):
         part = Part(f"fold_{number}", {"folds.only": number})
-        found = _fold(fold_config(config, number), out / part.name, part, watcher, team)
-        scores += found
-        by_fold[number] = summarise(found)["", ""]
+        tables.append(out / part.name / TABLE)
+        if not tables[-1].is_file():
+            _fold(fold_config(config, number), tables[-1], part, watcher, team)
     if team is None or team.is_first:
-        write_scores(scores, out, "out_of_fold_scores.csv")
-        (out / SUMMARY).write_text(json.dumps(_summary(scores, by_fold), indent=2) + "\n", encoding="utf-8")
+        join_tables(tables, out / TABLE)
+        summary = _summary(measured(config, out / TABLE), [measured(config, table) for table in tables])
+        (out / SUMMARY).write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8")
     return out / SUMMARY
 
 
-def _fold(config: TrainConfig, out: Path, part: Part, watcher: PartWatcher, team: Team | None) -> Sequence[TestScore]:
-    done = out / "out_of_fold_scores.csv"
-    if done.is_file():
-        return read_scores(done)
+def _fold(config: TrainConfig, table: Path, part: Part, watcher: PartWatcher, team: Team | None) -> None:
     with watcher(part) as callbacks:
-        folder = train_interim(config, out, callbacks, team)
+        folder = train_interim(config, table.parent, callbacks, team)
         if team is not None and not team.is_first:
-            return ()
-        scores = score_bundle(config, folder, "calibration")
-    write_scores(scores, out, done.name)
-    log.info("%s: Dice %s over %d scores", part.name, summarise(scores)["", ""], len(scores))
-    return scores
+            return
+        score_split(config, folder, "calibration", table)
+    found = measured(config, table)
+    log.info("%s: %s %s over %d patients", part.name, found.measure, found.mean, found.patients)
 
 
-def _summary(scores: Sequence[TestScore], by_fold: dict[int, Estimate]) -> dict[str, Any]:
+def _summary(together: Measured, folds: Sequence[Measured]) -> dict[str, Any]:
     return {
-        "patients": len({score.patient for score in scores}),
-        "dice": {
-            label or "mean": asdict(estimate)
-            for (label, condition), estimate in summarise(scores).items()
-            if not condition
-        },
-        "dice_by_fold": {str(number): estimate.value for number, estimate in by_fold.items()},
+        "patients": together.patients,
+        together.measure: {key: asdict(estimate) for key, estimate in together.estimates.items()},
+        f"{together.measure}_by_fold": {str(at): fold.mean.value for at, fold in enumerate(folds, start=1)},
     }

@@ -5,9 +5,10 @@ held out as `calibration`, the others train. Test patients stay test patients.
 """
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from types import MappingProxyType
 
 import numpy as np
 
@@ -35,7 +36,9 @@ def training_cases(config: TrainConfig) -> tuple[ManifestCase, ...]:
         log.info(
             "%d of %d cases of the manifest are not of the kind that is learnt", len(every) - len(cases), len(every)
         )
-    return cases if config.folds is None else held_out(cases, config.folds, config.seed)
+    if config.folds is None:
+        return cases
+    return held_out(cases, config.folds, config.seed, _class_of_patient(cases, config.source))
 
 
 def is_usable(case: ManifestCase, source: object) -> bool:
@@ -47,20 +50,24 @@ def is_usable(case: ManifestCase, source: object) -> bool:
     return case.label is not None
 
 
-def held_out(cases: Sequence[ManifestCase], folds: FoldSettings, seed: int) -> tuple[ManifestCase, ...]:
+def held_out(
+    cases: Sequence[ManifestCase], folds: FoldSettings, seed: int, class_of_patient: Mapping[str, int] | None = None
+) -> tuple[ManifestCase, ...]:
     """Hold out one fold.
 
     Args:
         cases: Of the manifest.
         folds: How many, and which.
         seed: Of the deal.
+        class_of_patient: Classes that every fold gets its share of; None where there are none.
 
     Raises:
         ConfigError: No one fold is named, or there are fewer patients than folds.
     """
     if folds.only is None or folds.only > folds.count:
         raise ConfigError(f"folds.only is {folds.only}: expected 1 to {folds.count}")
-    fold_of = deal(sorted({case.patient for case in cases if case.split != "test"}), folds.count, seed)
+    patients = sorted({case.patient for case in cases if case.split != "test"})
+    fold_of = deal(patients, folds.count, seed, class_of_patient or {})
     return tuple(
         case
         if case.split == "test"
@@ -69,8 +76,16 @@ def held_out(cases: Sequence[ManifestCase], folds: FoldSettings, seed: int) -> t
     )
 
 
-def deal(patients: Sequence[str], count: int, seed: int) -> dict[str, int]:
+def deal(
+    patients: Sequence[str], count: int, seed: int, class_of_patient: Mapping[str, int] = MappingProxyType({})
+) -> dict[str, int]:
     """Deal patients into folds of equal size, but for one patient.
+
+    Args:
+        patients: Whom to deal.
+        count: Number of folds.
+        seed: Of the deal.
+        class_of_patient: One class is dealt after the other, so that each fold has its share of each.
 
     Returns:
         Number of the fold, from 1, by patient.
@@ -84,8 +99,9 @@ def deal(patients: Sequence[str], count: int, seed: int) -> dict[str, int]:
             hint="set folds.count to at most the number of patients in the splits train and calibration",
         )
     # A stream of its own, so that nothing else of the training moves with it.
-    order = np.random.default_rng((seed, 2**33)).permutation(len(patients))
-    return {patients[at]: place % count + 1 for place, at in enumerate(order.tolist())}
+    order = np.random.default_rng((seed, 2**33)).permutation(len(patients)).tolist()
+    by_class = sorted(order, key=lambda at: class_of_patient.get(patients[at], 0))
+    return {patients[at]: place % count + 1 for place, at in enumerate(by_class)}
 
 
 def fold_config(config: TrainConfig, number: int) -> TrainConfig:
@@ -99,3 +115,13 @@ def fold_config(config: TrainConfig, number: int) -> TrainConfig:
 def fold_folder(out: Path, number: int) -> Path:
     """Name the folder of one fold."""
     return out / f"fold_{number}"
+
+
+def _class_of_patient(cases: Sequence[ManifestCase], source: object) -> dict[str, int]:
+    """Give each patient the highest class of the cases; nothing where classes are of slices, not of cases."""
+    if not isinstance(source, ClassSettings) or source.column is None:
+        return {}
+    found: dict[str, int] = {}
+    for case in cases:
+        found[case.patient] = max(found.get(case.patient, 0), class_of(case, source) or 0)
+    return found

@@ -74,8 +74,8 @@ def _check_twins(labels: Sequence[LabelSettings], source: SynthesisSettings) -> 
         wanted = {twin_of.get(value) for value in by_name[name].source_values}
         if twin not in by_name or wanted != set(by_name[twin].source_values):
             raise ConfigError(
-                f"half of the images are mirrored (flip_fraction {source.flip_fraction:g}), and {name} has no twin that "
-                f"takes its place: there is no label {twin} of the values that source.mirrored_values names for it",
+                f"source.flip_fraction {source.flip_fraction:g} mirrors images, and {name} has no twin that takes its "
+                f"place: there is no label {twin} of the values that source.mirrored_values names for it",
                 hint="name the twin of each of its values in source.mirrored_values and make a label of them, or set "
                 "source.flip_fraction: 0",
                 code="mirrored_sides",

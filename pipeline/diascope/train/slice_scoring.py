@@ -3,7 +3,7 @@
 import csv
 import logging
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from diascope.bundles.find import BundleInfo, read_bundle
 from diascope.bundles.lock import digest_bundle, whole_digest
 from diascope.bundles.network import open_network, prepare_input
-from diascope.evaluation.detection import Lesion, Scan, mark_of, match
+from diascope.evaluation.detection import Corner, Lesion, Mark, Scan, mark_of, match
 from diascope.evaluation.froc import froc_curve
 from diascope.findings import ImageFacts
 from diascope.geometry import Space, affine_of
@@ -37,6 +37,8 @@ log = logging.getLogger(__name__)
 
 # Smaller parts of a mask are specks of the outline: marks on them are neither right nor wrong.
 JUDGED_VOXELS = 100
+
+_CORNERS = ("i0", "j0", "k0", "i1", "j1", "k1")
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,16 +166,61 @@ def write_class_scores(scores: Sequence[ClassScore], target: Path) -> None:
         writer.writerows(asdict(score) for score in scores)
 
 
+def read_class_scores(source: Path) -> tuple[ClassScore, ...]:
+    """Read a table of scores again."""
+    with source.open(newline="", encoding="utf-8") as stream:
+        return tuple(
+            ClassScore(
+                **{name: row[name] for name in ("case", "patient", "target")},
+                slice_k=int(row["slice_k"]) if row["slice_k"] else None,
+                is_shown=row["is_shown"] == "True",
+                score=float(row["score"]),
+                seconds=float(row["seconds"]),
+            )
+            for row in csv.DictReader(stream)
+        )
+
+
 def write_box_scores(scores: Sequence[BoxScore], target: Path) -> None:
-    """Write a row per lesion and per finding."""
+    """Write a row per scan, one per lesion in it and one per finding."""
     with target.open("w", newline="", encoding="utf-8") as stream:
         writer = csv.writer(stream, lineterminator="\n")
-        writer.writerow(["case", "patient", "what", "score", "i0", "j0", "k0", "i1", "j1", "k1"])
+        writer.writerow(["case", "patient", "what", "score", *_CORNERS, "size_voxels", "is_judged"])
         for one in scores:
+            whose = [one.case.case, one.case.patient]
+            # A scan in which nothing is and nothing was found counts, too.
+            writer.writerow([*whose, "scan", *[""] * 9])
             for lesion in one.scan.lesions:
-                writer.writerow([one.case.case, one.case.patient, "lesion", "", *lesion.low, *lesion.high])
+                writer.writerow([*whose, "lesion", "", *lesion.low, *lesion.high, lesion.size, lesion.is_judged])
             for mark in one.scan.marks:
-                writer.writerow([one.case.case, one.case.patient, "finding", mark.score, *mark.low, *mark.high])
+                writer.writerow([*whose, "finding", mark.score, *mark.low, *mark.high, "", ""])
+
+
+def read_box_scans(source: Path) -> tuple[Scan, ...]:
+    """Read the scans of a table of boxes again."""
+    with source.open(newline="", encoding="utf-8") as stream:
+        rows = list(csv.DictReader(stream))
+    of_case: dict[str, list[dict[str, str]]] = {}
+    for row in rows:
+        of_case.setdefault(row["case"], []).append(row)
+    return tuple(
+        Scan(
+            case,
+            mine[0]["patient"],
+            tuple(
+                Lesion(*_corners(row), float(row["size_voxels"]), row["is_judged"] == "True")
+                for row in mine
+                if row["what"] == "lesion"
+            ),
+            tuple(Mark(*_corners(row), float(row["score"])) for row in mine if row["what"] == "finding"),
+        )
+        for case, mine in of_case.items()
+    )
+
+
+def _corners(row: Mapping[str, str]) -> tuple[Corner, Corner]:
+    i0, j0, k0, i1, j1, k1 = (float(row[name]) for name in _CORNERS)
+    return (i0, j0, k0), (i1, j1, k1)
 
 
 def _bundle(folder: Path) -> BundleInfo:
