@@ -18,10 +18,10 @@ from diascope.io.outfolder import OutFolder
 from diascope.io.private import read_inputs
 from diascope.log import start_logging
 from diascope.run.key import user_key
+from diascope.run.report.summary import read_cases
 from diascope.run.request import make_request
 from diascope.run.settings import RunConfig
-from diascope.run.summary import read_cases
-from diascope.run.tracking_spool import read_spool
+from diascope.run.tracking.spool import read_spool
 
 # A minute on a free machine; the limit is for one that is busy.
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1500)]

@@ -13,8 +13,8 @@ from diascope.findings import Failure, ImageFacts
 from diascope.geometry import Grid
 from diascope.io.selection import Choice
 from diascope.io.series import Catalogue, FileRecord, RefusedImage, Series
-from diascope.run.estimate import Estimate
-from diascope.run.plan import Plan, StudyPlan
+from diascope.run.planning.estimate import Estimate
+from diascope.run.planning.plan import Plan, StudyPlan
 
 GRID = Grid((256, 240, 44), np.diag([0.9, 0.9, 4.0, 1.0]))
 

@@ -2,7 +2,7 @@
 
 from diascope.cli.render import earlier_lines, kept_lines, reason_lines, total_line
 from diascope.io.series import Catalogue
-from diascope.run.plan import Plan
+from diascope.run.planning.plan import Plan
 from diascope.run.record import CaseRow
 from diascope.run.resume import Earlier
 

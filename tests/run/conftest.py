@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from diascope.run.tracking_sender import ENVIRONMENT
+from diascope.run.tracking.sender import ENVIRONMENT
 
 
 @pytest.fixture(scope="session")

@@ -7,12 +7,12 @@ from diascope.evaluation.audit.result import AuditResult
 from diascope.evaluation.audit.settings import AuditSettings
 from diascope.evaluation.audit.write import write_audit
 from diascope.findings import BundleStamp
-from diascope.run.batch_additions import Extra, add_to_batch, log_extra
 from diascope.run.evaluation_tracking import AuditPlan, audit_extra, track_audit
-from diascope.run.tracking import DatasetDescription, TaggedModel
-from diascope.run.tracking_result import SendResult
-from diascope.run.tracking_settings import TrackingSettings
-from diascope.run.tracking_spool import read_spool
+from diascope.run.tracking.additions import Extra, add_to_batch, log_extra
+from diascope.run.tracking.result import SendResult
+from diascope.run.tracking.settings import TrackingSettings
+from diascope.run.tracking.spool import read_spool
+from diascope.run.tracking.tracker import DatasetDescription, TaggedModel
 from tests.evaluation.audit.cohorts import cohort
 
 

@@ -11,15 +11,15 @@ from diascope.findings import Check, HeatmapRecord
 from diascope.io.outfolder import OutFolder
 from diascope.io.series import Catalogue
 from diascope.run.batch import BatchOrder, Books
-from diascope.run.heatmap_figure import heatmap_figure
-from diascope.run.heatmap_table import read_heatmaps, sum_up, write_heatmaps
 from diascope.run.listener import ReportWriter, TrackedRun, listener_for
-from diascope.run.plan import Plan
+from diascope.run.planning.plan import Plan
 from diascope.run.record import read_record
+from diascope.run.report.heatmap_figure import heatmap_figure
+from diascope.run.report.heatmap_table import read_heatmaps, sum_up, write_heatmaps
+from diascope.run.report.summary import read_cases
 from diascope.run.settings import RunConfig
-from diascope.run.summary import read_cases
-from diascope.run.tracking import DatasetDescription, Ending, Pictures, RunDescription
-from diascope.run.tracking_result import SendResult
+from diascope.run.tracking.result import SendResult
+from diascope.run.tracking.tracker import DatasetDescription, Ending, Pictures, RunDescription
 from tests.run.finished import RECORD, case_id, write_finished_run
 
 

@@ -13,8 +13,8 @@ from PIL import Image
 
 from diascope.bundles.lock import digest_bundle, whole_digest
 from diascope.config import parse_settings
-from diascope.run.tracking import RunDescription, open_tracker
-from diascope.run.tracking_settings import TrackingSettings
+from diascope.run.tracking.settings import TrackingSettings
+from diascope.run.tracking.tracker import RunDescription, open_tracker
 from diascope.run.training_tracking import datasets, flat_settings, tracking_wishes, train_tracked
 from diascope.train.folds import training_cases
 from diascope.train.settings import TrainConfig, load_train_config

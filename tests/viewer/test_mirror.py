@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from diascope.run.batch_additions import Extra
-from diascope.run.tracking import SPOOL, MlflowTracker, RunDescription
-from diascope.run.tracking_settings import TrackingSettings
-from diascope.run.tracking_spool import read_spool
-from diascope.run.tracking_target import target_of
+from diascope.run.tracking.additions import Extra
+from diascope.run.tracking.settings import TrackingSettings
+from diascope.run.tracking.spool import read_spool
+from diascope.run.tracking.target import target_of
+from diascope.run.tracking.tracker import SPOOL, MlflowTracker, RunDescription
 from diascope.viewer import mirror as module
 from diascope.viewer.mirror import Mirror, review_metrics, review_tags
 from diascope.viewer.outs import ServedOut, open_outs

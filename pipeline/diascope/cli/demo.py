@@ -25,9 +25,9 @@ def demo(
     from diascope.io.outfolder import OutFolder
     from diascope.io.private import read_inputs
     from diascope.run.key import user_key
+    from diascope.run.report.summary import read_cases
     from diascope.run.request import make_request
     from diascope.run.settings import RunConfig
-    from diascope.run.summary import read_cases
 
     folder = OutFolder(out)
     if out.exists() and any(out.iterdir()) and not (folder.private / "cohort").is_dir():
@@ -78,7 +78,7 @@ def _show_own_audit(out: "OutFolder") -> None:
     from diascope.evaluation.audit.sources import table_of
     from diascope.evaluation.audit.write import write_audit
     from diascope.run.evaluation_tracking import track_audit
-    from diascope.run.tracking_settings import TrackingSettings
+    from diascope.run.tracking.settings import TrackingSettings
 
     table, digest = table_of(out.root, OWN_PLAN, out.root)
     found = audit(table, OWN_PLAN, table_sha256=digest)

@@ -51,7 +51,7 @@ def evaluate(
 
 def _track(out: Path, found: "Evaluation") -> None:
     from diascope.evaluation.evaluate import scalars
-    from diascope.run.batch_additions import Extra, add_to_batch
+    from diascope.run.tracking.additions import Extra, add_to_batch
 
     # Rows of single patients with sex and age stay in OUT; figures go.
     extra = Extra(scalars(found), {}, "evaluation", ["evaluation/evaluation.json"])

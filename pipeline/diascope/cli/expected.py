@@ -4,10 +4,10 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from diascope.run.batch import BatchOrder, Books
-    from diascope.run.estimate import Estimate, Machine
-    from diascope.run.plan import Plan
+    from diascope.run.planning.estimate import Estimate, Machine
+    from diascope.run.planning.plan import Plan
+    from diascope.run.planning.speeds import Speed
     from diascope.run.settings import RunConfig
-    from diascope.run.speeds import Speed
     from diascope.tasks.device import Device
 
 
@@ -20,8 +20,8 @@ def expected_of(plan: "Plan", config: "RunConfig", device: "Device", *, try_wind
         device: Where its networks run.
         try_windows: Run one window of each network that has not run here yet.
     """
-    from diascope.run.estimate import estimate
-    from diascope.run.speeds import read_speeds, speeds_file
+    from diascope.run.planning.estimate import estimate
+    from diascope.run.planning.speeds import read_speeds, speeds_file
 
     machine = _machine(config, device)
     speeds = read_speeds(speeds_file())
@@ -38,8 +38,8 @@ def remember_run(order: "BatchOrder", books: "Books", device: "Device") -> None:
         books: As they stand when it has ended.
         device: Where its networks ran.
     """
-    from diascope.run.estimate import learned
-    from diascope.run.speeds import NOTHING, read_speeds, speeds_file, write_speeds
+    from diascope.run.planning.estimate import learned
+    from diascope.run.planning.speeds import NOTHING, read_speeds, speeds_file, write_speeds
 
     done = [row.case_id for row in books.rows.values() if row.status == "done"]
     new = [case_id for case_id in done if case_id not in order.earlier.reports]
@@ -53,8 +53,8 @@ def _tried(
     plan: "Plan", config: "RunConfig", device: "Device", machine: "Machine", known: set[str]
 ) -> "dict[str, Speed]":
     from diascope.errors import PipelineError
-    from diascope.run.estimate import window_of
-    from diascope.run.speeds import Speed
+    from diascope.run.planning.estimate import window_of
+    from diascope.run.planning.speeds import Speed
     from diascope.tasks.device import limit_threads
     from diascope.tasks.speed import time_window
 
@@ -72,6 +72,6 @@ def _tried(
 
 
 def _machine(config: "RunConfig", device: "Device") -> "Machine":
-    from diascope.run.estimate import Machine
+    from diascope.run.planning.estimate import Machine
 
     return Machine(device.description, config.explain is not None)

@@ -14,8 +14,8 @@ from typing import Any
 
 from diascope.geometry import Grid
 from diascope.io.series import Catalogue, Series
-from diascope.run.estimate import Estimate
-from diascope.run.plan import Plan, StudyPlan
+from diascope.run.planning.estimate import Estimate
+from diascope.run.planning.plan import Plan, StudyPlan
 
 _LONGEST_DESCRIPTION = 40
 

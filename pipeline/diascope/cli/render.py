@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from diascope.run.plan import Plan
+from diascope.run.planning.plan import Plan
 from diascope.run.record import CaseRow
 
 if TYPE_CHECKING:

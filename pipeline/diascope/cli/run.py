@@ -148,7 +148,7 @@ def _show_plan(request: "RunRequest", *, as_json: bool) -> None:
     from diascope.cli.redaction import register_identifiers
     from diascope.run.found import found_in
     from diascope.run.key import user_key
-    from diascope.run.plan import plan_run
+    from diascope.run.planning.plan import plan_run
     from diascope.tasks.device import choose_device
 
     key = user_key(request.config.identity.key_file)

@@ -16,17 +16,17 @@ def sync(
     ] = None,
 ) -> None:
     """Send what is left in tracking.jsonl; what is there already is not doubled."""
-    from diascope.run import tracking
-    from diascope.run.tracking_result import left_text, skipped_text, where_text
-    from diascope.run.tracking_settings import TrackingSettings
-    from diascope.run.tracking_target import announcement
+    from diascope.run.tracking import tracker
+    from diascope.run.tracking.result import left_text, skipped_text, where_text
+    from diascope.run.tracking.settings import TrackingSettings
+    from diascope.run.tracking.target import announcement
 
     # What is not named is left open: then it is as the run had it.
     named = {key: value for key, value in (("uri", uri), ("experiment", experiment)) if value is not None}
     settings = TrackingSettings.model_validate(named)
-    target = tracking.sync_target(out, settings)
+    target = tracker.sync_target(out, settings)
     typer.echo(announcement(target), err=True)
-    result = tracking.sync(out, settings)
+    result = tracker.sync(out, settings)
     typer.echo(f"{result.sent} entries sent, {result.left} left")
     if text := skipped_text(result):
         typer.echo(text, err=True)

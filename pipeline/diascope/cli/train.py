@@ -26,7 +26,7 @@ def train(
     With `folds` in the config each fold in turn, with `search` a search for better settings. On several cards:
     torchrun --nproc-per-node 4 -m diascope train CONFIG -o OUT
     """
-    from diascope.run.tracking import open_tracker
+    from diascope.run.tracking.tracker import open_tracker
     from diascope.run.training_tracking import tracking_wishes, train_tracked
     from diascope.train.bundle_training import export_bundle
     from diascope.train.settings import load_train_config

@@ -12,12 +12,11 @@ from diascope.io.outfolder import OutFolder, folder_in_the_making
 from diascope.io.private import fates_after, write_tables
 from diascope.run.case import CaseJob
 from diascope.run.features import with_batch_distances
-from diascope.run.heatmap_table import write_heatmaps
 from diascope.run.heatmaps import heatmap_order
 from diascope.run.image_record import record_images
 from diascope.run.ledger import Ledger, LedgerRow, State
 from diascope.run.local import CaseOutcome, run_cases
-from diascope.run.plan import Plan, StudyPlan
+from diascope.run.planning.plan import Plan, StudyPlan
 from diascope.run.record import (
     CaseRow,
     RunRecord,
@@ -27,6 +26,7 @@ from diascope.run.record import (
     write_measurements,
     write_record,
 )
+from diascope.run.report.heatmap_table import write_heatmaps
 from diascope.run.resume import Earlier, results_digest, standing_report, task_keys
 from diascope.run.settings import RunConfig, results_hash
 from diascope.run.within import places_of

@@ -12,11 +12,11 @@ from diascope.evaluation.audit.write import audit_figures, audit_scalars, audit_
 from diascope.evaluation.drift import Moved
 from diascope.findings import BundleStamp
 from diascope.io.outfolder import OutFolder
-from diascope.run.batch_additions import Extra, Tell, add_to_batch, log_extra
 from diascope.run.record import read_record
-from diascope.run.tracking import DatasetDescription, RunDescription, TaggedModel, open_tracker
-from diascope.run.tracking_result import SPOOL
-from diascope.run.tracking_settings import TrackingSettings
+from diascope.run.tracking.additions import Extra, Tell, add_to_batch, log_extra
+from diascope.run.tracking.result import SPOOL
+from diascope.run.tracking.settings import TrackingSettings
+from diascope.run.tracking.tracker import DatasetDescription, RunDescription, TaggedModel, open_tracker
 
 # MLflow takes no longer digest of a dataset.
 DIGEST_DIGITS = 36

@@ -7,11 +7,11 @@ from statistics import median
 
 from diascope.io.outfolder import write_atomic
 from diascope.run.batch import BatchOrder, Books, Listener
-from diascope.run.heatmap_figure import heatmap_figure
 from diascope.run.record import CaseRow, RunRecord, write_record
-from diascope.run.report import write_report
-from diascope.run.summary import RunSummary, summarise
-from diascope.run.tracking import DatasetDescription, RunDescription, Tracker, open_tracker
+from diascope.run.report.heatmap_figure import heatmap_figure
+from diascope.run.report.page import write_report
+from diascope.run.report.summary import RunSummary, summarise
+from diascope.run.tracking.tracker import DatasetDescription, RunDescription, Tracker, open_tracker
 
 _DIGEST_DIGITS = 32
 

@@ -10,7 +10,7 @@ from diascope.io.outfolder import OutFolder
 from diascope.io.private import write_tables
 from diascope.io.series import Catalogue
 from diascope.run.batch import BatchOrder
-from diascope.run.plan import check_disk, plan_run
+from diascope.run.planning.plan import check_disk, plan_run
 from diascope.run.record import new_record
 from diascope.run.request import RunRequest, check_earlier
 from diascope.run.resume import earlier_results

@@ -10,7 +10,7 @@ from diascope.config import Settings, settings_hash
 from diascope.explain.settings import CheckSettings, ExplainSettings
 from diascope.io.reader import IngestSettings
 from diascope.io.selection import SelectRule
-from diascope.run.tracking_settings import TrackingSettings
+from diascope.run.tracking.settings import TrackingSettings
 from diascope.tasks.uncertainty_settings import UncertaintySettings
 
 Precision = Literal["auto", "float32", "bfloat16", "float16"]

@@ -18,8 +18,8 @@ from diascope import __version__
 from diascope.bundles.lock import digest_bundle, whole_digest
 from diascope.config import parse_settings, read_yaml, settings_hash
 from diascope.run.record import versions
-from diascope.run.tracking import DatasetDescription, Ending, ModelDescription, RunDescription, Tracker
-from diascope.run.tracking_settings import TrackingSettings
+from diascope.run.tracking.settings import TrackingSettings
+from diascope.run.tracking.tracker import DatasetDescription, Ending, ModelDescription, RunDescription, Tracker
 from diascope.train.bundle_training import train_bundle
 from diascope.train.cross_validation import SUMMARY, TABLE, cross_validate
 from diascope.train.folds import training_cases

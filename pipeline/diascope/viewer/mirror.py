@@ -12,7 +12,7 @@ from collections.abc import Callable, Hashable, Mapping, Sequence
 from typing import Any
 
 from diascope.errors import PipelineError
-from diascope.run.batch_additions import Extra, add_to_batch
+from diascope.run.tracking.additions import Extra, add_to_batch
 from diascope.viewer.agreement import agreement
 from diascope.viewer.outs import ServedOut
 from diascope.viewer.review_export import Tables

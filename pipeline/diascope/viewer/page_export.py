@@ -6,7 +6,7 @@ from pathlib import Path
 
 from diascope import __version__
 from diascope.io.outfolder import write_atomic
-from diascope.run.batch_additions import Extra, add_to_batch
+from diascope.run.tracking.additions import Extra, add_to_batch
 from diascope.viewer.offline import MEGABYTE, gathered
 from diascope.viewer.outs import open_outs
 from diascope.viewer.session_page import presets

@@ -11,9 +11,9 @@ from diascope.findings import ImageFacts
 from diascope.geometry import Grid
 from diascope.io.selection import Choice
 from diascope.io.series import Catalogue, Series
-from diascope.run.estimate import Machine, estimate, learned, window_of
-from diascope.run.plan import Plan, StudyPlan
-from diascope.run.speeds import Speed, around_name, read_speeds, write_speeds
+from diascope.run.planning.estimate import Machine, estimate, learned, window_of
+from diascope.run.planning.plan import Plan, StudyPlan
+from diascope.run.planning.speeds import Speed, around_name, read_speeds, write_speeds
 
 MACHINE = Machine("cpu, 2 cores", is_explained=False)
 GRID = Grid((100, 100, 50), np.diag([1.0, 1.0, 2.0, 1.0]))

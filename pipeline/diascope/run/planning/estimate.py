@@ -4,7 +4,7 @@
                        + voxels of its images x seconds per voxel of reading, measuring and writing
 
 Voxels are counted from the headers (`bundles/workload.py`), seconds per voxel are what
-earlier runs on this machine took (`run/speeds.py`), or else one window that is tried.
+earlier runs on this machine took (`speeds.py`), or else one window that is tried.
 Stages of several cases overlap, so a run of many cases may be faster; nothing is
 taken off for that.
 """
@@ -17,8 +17,8 @@ from diascope.bundles.find import BundleInfo
 from diascope.bundles.workload import Recipe, Workload, read_recipe
 from diascope.geometry import IndexGrid
 from diascope.io.series import Series
-from diascope.run.plan import Plan, StudyPlan
-from diascope.run.speeds import Speed, Speeds, around_name, network_name
+from diascope.run.planning.plan import Plan, StudyPlan
+from diascope.run.planning.speeds import Speed, Speeds, around_name, network_name
 
 # A shape that no header tells is taken for a usual one.
 _USUAL = IndexGrid((256, 256, 64))

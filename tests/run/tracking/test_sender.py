@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from diascope.run.tracking_sender import close_interrupted, send_pending
-from diascope.run.tracking_spool import Spool, read_spool
-from diascope.run.tracking_target import Target
+from diascope.run.tracking.sender import close_interrupted, send_pending
+from diascope.run.tracking.spool import Spool, read_spool
+from diascope.run.tracking.target import Target
 
 RUN = "0123456789abcdef0123456789abcdef"
 

@@ -4,7 +4,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from diascope.run.tracking import (
+from diascope.run.tracking.result import SPOOL, SendResult
+from diascope.run.tracking.settings import TrackingSettings
+from diascope.run.tracking.spool import read_spool
+from diascope.run.tracking.tracker import (
     DatasetDescription,
     Ending,
     MlflowTracker,
@@ -13,9 +16,6 @@ from diascope.run.tracking import (
     Tracker,
     sync_target,
 )
-from diascope.run.tracking_result import SPOOL, SendResult
-from diascope.run.tracking_settings import TrackingSettings
-from diascope.run.tracking_spool import read_spool
 
 Tell = Callable[[str], None]
 

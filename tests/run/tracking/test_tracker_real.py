@@ -18,12 +18,12 @@ from typing import Any
 
 import pytest
 
-from diascope.run.report import write_report
-from diascope.run.summary import summarise
-from diascope.run.tracking import DatasetDescription, MlflowTracker, RunDescription, open_tracker, sync
-from diascope.run.tracking_result import SendResult
-from diascope.run.tracking_settings import TrackingSettings
-from diascope.run.tracking_spool import read_spool
+from diascope.run.report.page import write_report
+from diascope.run.report.summary import summarise
+from diascope.run.tracking.result import SendResult
+from diascope.run.tracking.settings import TrackingSettings
+from diascope.run.tracking.spool import read_spool
+from diascope.run.tracking.tracker import DatasetDescription, MlflowTracker, RunDescription, open_tracker, sync
 from tests.run.finished import BRAIN, case_id, write_finished_run
 
 pytestmark = [pytest.mark.real, pytest.mark.timeout(600)]
@@ -197,8 +197,8 @@ def test_a_server_that_is_well_but_answers_no_question_is_given_up(tmp_path: Pat
 
 def test_a_batch_that_dies_leaves_a_run_that_says_so(tmp_path: Path, store: Path, repository: Path) -> None:
     code = (
-        "import os; from pathlib import Path; from diascope.run.tracking import RunDescription, open_tracker;"
-        "from diascope.run.tracking_settings import TrackingSettings;"
+        "import os; from pathlib import Path; from diascope.run.tracking.tracker import RunDescription, open_tracker;"
+        "from diascope.run.tracking.settings import TrackingSettings;"
         f"tracker = open_tracker(Path({str(tmp_path)!r}), TrackingSettings(uri='sqlite:///{store}'), print);"
         "tracker.start(RunDescription('brain_mri', 'hash')); tracker.log_metrics({'case_seconds': 1.0}, 1); os._exit(9)"
     )

@@ -5,8 +5,9 @@ from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
-from diascope.run.report import render_report, without_pictures, write_report
-from diascope.run.summary import summarise
+from diascope.run.report.page import render_report, write_report
+from diascope.run.report.summary import summarise
+from diascope.run.tracking.pixels import without_pictures
 from tests.run.finished import GLIOMA, RECORD, case_id, write_finished_run
 
 
@@ -125,7 +126,7 @@ def test_a_run_in_which_nothing_worked_has_a_report_too(tmp_path: Path) -> None:
 
 
 def test_numbers_are_written_for_people(tmp_path: Path) -> None:
-    from diascope.run.report import _duration, _number
+    from diascope.run.report.page import _duration, _number
 
     assert [_number(value) for value in (None, 0.0, 0.123456, 999.94, 1_234_567.8)] == [
         "–",

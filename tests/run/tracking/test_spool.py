@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from diascope.run.tracking_spool import Receipt, Spool, add_receipt, read_spool
+from diascope.run.tracking.spool import Receipt, Spool, add_receipt, read_spool
 
 
 def spool(tmp_path: Path) -> Spool:

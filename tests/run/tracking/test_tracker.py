@@ -14,7 +14,12 @@ from typing import Any
 import pytest
 
 from diascope.errors import InputError
-from diascope.run.tracking import (
+from diascope.run.tracking.result import left_text
+from diascope.run.tracking.sender import send_pending
+from diascope.run.tracking.settings import TrackingSettings
+from diascope.run.tracking.spool import read_spool
+from diascope.run.tracking.target import target_of
+from diascope.run.tracking.tracker import (
     DatasetDescription,
     MlflowTracker,
     RunDescription,
@@ -23,11 +28,6 @@ from diascope.run.tracking import (
     sync,
     sync_target,
 )
-from diascope.run.tracking_result import left_text
-from diascope.run.tracking_sender import send_pending
-from diascope.run.tracking_settings import TrackingSettings
-from diascope.run.tracking_spool import read_spool
-from diascope.run.tracking_target import target_of
 
 RUN = RunDescription("brain_mri", "hash-of-the-run", {"device": "cpu"}, {"diascope.version": "0.1.0"}, "2 cases")
 
@@ -156,7 +156,7 @@ def test_a_sender_that_was_killed_fails_nothing_and_the_rest_is_sent_later(tmp_p
 
 
 def test_a_sender_that_gets_nowhere_is_ended(tmp_path: Path, store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("diascope.run.tracking.PATIENCE_SECONDS", 0.01)
+    monkeypatch.setattr("diascope.run.tracking.tracker.PATIENCE_SECONDS", 0.01)
     told: list[str] = []
     tracker = tracker_of(tmp_path, local(store), told)
     tracker.start(RUN)
@@ -197,7 +197,7 @@ def test_there_is_nothing_to_sync_in_a_folder_without_a_spool(tmp_path: Path) ->
 
 def test_neither_tracking_nor_its_sender_load_torch_or_monai_or_early_mlflow(repository: Path) -> None:
     code = (
-        "import sys; import diascope.run.tracking, diascope.run.tracking_sender;"
+        "import sys; import diascope.run.tracking, diascope.run.tracking.sender;"
         "print(sorted({'torch', 'monai', 'mlflow'} & set(sys.modules)))"
     )
     environment = {**os.environ, "PYTHONPATH": str(repository / "pipeline")}

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, replace
 
-from diascope.run.tracking_target import Target
+from diascope.run.tracking.target import Target
 
 SPOOL = "tracking.jsonl"
 

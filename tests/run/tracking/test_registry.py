@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from diascope.run.tracking_sender import send_pending
-from diascope.run.tracking_spool import Spool
-from diascope.run.tracking_target import Target
+from diascope.run.tracking.sender import send_pending
+from diascope.run.tracking.spool import Spool
+from diascope.run.tracking.target import Target
 
 RUN = "0123456789abcdef0123456789abcdef"
 

@@ -1,6 +1,6 @@
 """A bundle in MLflow: its files with the run that made it, and a version in the model registry.
 
-Called by `tracking_sender.py` only, in its process.
+Called by `sender.py` only, in its process.
 """
 
 from collections.abc import Mapping

@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from diascope.run.methods import methods_of
-from diascope.run.summary import summarise
+from diascope.run.report.methods import methods_of
+from diascope.run.report.summary import summarise
 from tests.run.finished import BRAIN, GLIOMA, write_finished_run
 
 

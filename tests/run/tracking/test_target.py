@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from diascope.run.tracking_settings import TrackingSettings
-from diascope.run.tracking_target import Target, announcement, target_of, users_store, why_unreachable
+from diascope.run.tracking.settings import TrackingSettings
+from diascope.run.tracking.target import Target, announcement, target_of, users_store, why_unreachable
 
 
 def server(uri: str = "http://mlflow.example:5000", artifacts: str = "auto") -> Target:

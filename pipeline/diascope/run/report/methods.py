@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from diascope.findings import BundleStamp
-from diascope.run.summary import RunSummary
+from diascope.run.report.summary import RunSummary
 
 # What the results are computed with; each asks to be cited.
 _SOFTWARE = {

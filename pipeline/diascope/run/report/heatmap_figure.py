@@ -7,7 +7,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from diascope.findings import Trust
-from diascope.run.heatmap_table import CHECKS, HeatmapSummary
+from diascope.run.report.heatmap_table import CHECKS, HeatmapSummary
 
 # Okabe and Ito's palette: told apart by people who do not see red and green.
 COLOURS: dict[Trust, str] = {

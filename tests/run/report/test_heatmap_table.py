@@ -7,7 +7,7 @@ from diascope.evaluation.proportions import wilson
 from diascope.explain.checks import QUESTIONS
 from diascope.findings import Check, HeatmapRecord, Trust
 from diascope.io.outfolder import OutFolder
-from diascope.run.heatmap_table import CHECKS, COLUMNS, read_heatmaps, sum_up, write_heatmaps
+from diascope.run.report.heatmap_table import CHECKS, COLUMNS, read_heatmaps, sum_up, write_heatmaps
 
 
 def record(trust: Trust, *checks: Check, target: str = "tumour", evidence: bool = True) -> HeatmapRecord:

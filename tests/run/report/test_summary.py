@@ -10,7 +10,7 @@ from diascope.findings import CaseReport, Finding, ImageRecord, Measurement, Pre
 from diascope.io.private import IDENTITY_COLUMNS, INPUT_COLUMNS, REJECT_COLUMNS
 from diascope.run.ledger import LedgerRow
 from diascope.run.record import CaseRow, RunRecord
-from diascope.run.summary import summarise
+from diascope.run.report.summary import summarise
 from tests.run.finished import BRAIN, GLIOMA, case_id, write_finished_run
 
 

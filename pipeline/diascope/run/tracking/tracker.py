@@ -1,7 +1,7 @@
 """Tracking: what a run was and how it went, kept in MLflow.
 
 Everything is first written to tracking.jsonl in the output folder; a process of its own
-(`tracking_sender.py`) sends it from there. A server that is down or hangs costs a batch
+(`sender.py`) sends it from there. A server that is down or hangs costs a batch
 no time: what could not be sent waits in the file, and `sync` sends it later.
 """
 
@@ -19,10 +19,10 @@ from typing import Literal, Protocol
 
 import diascope
 from diascope.errors import InputError
-from diascope.run.tracking_result import SPOOL, SendResult, left_text, skipped_text, where_text
-from diascope.run.tracking_settings import TrackingSettings
-from diascope.run.tracking_spool import EventKind, Spool, read_spool
-from diascope.run.tracking_target import Target, announcement, target_of
+from diascope.run.tracking.result import SPOOL, SendResult, left_text, skipped_text, where_text
+from diascope.run.tracking.settings import TrackingSettings
+from diascope.run.tracking.spool import EventKind, Spool, read_spool
+from diascope.run.tracking.target import Target, announcement, target_of
 
 # How often a running batch sends what has come up.
 SEND_EVERY_SECONDS = 15.0
@@ -318,7 +318,7 @@ class _Sender:
         path = os.pathsep.join(filter(None, (package, os.environ.get("PYTHONPATH", ""))))
         self._process = subprocess.Popen(
             # -P: a csv.py or mlflow.py that lies in the working folder is not run.
-            [sys.executable, "-P", "-m", "diascope.run.tracking_sender"],
+            [sys.executable, "-P", "-m", "diascope.run.tracking.sender"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,

@@ -17,8 +17,8 @@ from pydantic import TypeAdapter
 from diascope.errors import InputError
 from diascope.findings import read_report
 from diascope.io.outfolder import OutFolder
-from diascope.run.heatmap_table import HeatmapSummary, read_heatmaps, sum_up
 from diascope.run.record import CaseRow, RunRecord, read_record
+from diascope.run.report.heatmap_table import HeatmapSummary, read_heatmaps, sum_up
 
 # More than this nobody looks through on one page; the viewer shows them all.
 MOST_PREVIEWS = 200

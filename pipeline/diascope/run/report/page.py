@@ -2,22 +2,19 @@
 
 import base64
 import io
-import re
 from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from PIL import Image
 
 from diascope.io.outfolder import OutFolder, write_atomic
-from diascope.run.heatmap_table import CHECKS
-from diascope.run.methods import methods_of
-from diascope.run.summary import RunSummary
+from diascope.run.report.heatmap_table import CHECKS
+from diascope.run.report.methods import methods_of
+from diascope.run.report.summary import RunSummary
 
 # Wide enough for the letters and the legend to be read; 200 of them make some 10 MB.
 THUMBNAIL_PX = 760
 JPEG_QUALITY = 82
-
-_PICTURE = re.compile(r'<img class="preview" [^>]*>')
 
 
 def write_report(out: OutFolder, summary: RunSummary) -> Path:
@@ -68,11 +65,6 @@ def render_report(summary: RunSummary, pictures: dict[str, str]) -> str:
         shown_rejects=[group for group in summary.rejects if group.kind in {"refused", "failed"}],
         skipped=[group for group in summary.rejects if group.kind not in {"refused", "failed"}],
     )
-
-
-def without_pictures(html: str) -> str:
-    """Take the pictures out of a report, for a place where pixels may not go."""
-    return _PICTURE.sub('<p class="quiet">The picture stays in the output folder.</p>', html)
 
 
 def _thumbnail(preview: Path) -> str:

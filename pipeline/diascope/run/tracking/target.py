@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 import platformdirs
 
 from diascope.config import without_password
-from diascope.run.tracking_settings import TrackingSettings
+from diascope.run.tracking.settings import TrackingSettings
 
 # A server that is there answers its health page within milliseconds, over a slow network within a second.
 PROBE_SECONDS = 3.0

@@ -23,10 +23,10 @@ from pathlib import Path
 from typing import Any
 
 from diascope.config import without_password
-from diascope.run.report import without_pictures
-from diascope.run.tracking_model import register_bundle, tag_version
-from diascope.run.tracking_result import SendResult, is_final
-from diascope.run.tracking_spool import (
+from diascope.run.tracking.pixels import without_pictures
+from diascope.run.tracking.registry import register_bundle, tag_version
+from diascope.run.tracking.result import SendResult, is_final
+from diascope.run.tracking.spool import (
     Event,
     Receipt,
     Skipped,
@@ -36,7 +36,7 @@ from diascope.run.tracking_spool import (
     note_skipped,
     read_spool,
 )
-from diascope.run.tracking_target import Target, why_unreachable
+from diascope.run.tracking.target import Target, why_unreachable
 
 # One call may wait this long; by default it would be minutes.
 REQUEST_SECONDS = 5

@@ -1,0 +1,1 @@
+"""What a run has done, at a glance: report.html, its tables and figures."""
