@@ -5,19 +5,25 @@ still going has written since; what stands only in a report (modality, labels) i
 in behind. Nothing is written to the output folders.
 """
 
-import csv
-import hashlib
-import io
 import json
 import os
 import sqlite3
 import threading
 import time
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
+from diascope.viewer.case_rows import (
+    COLUMNS,
+    CaseFacts,
+    is_odd_in_batch,
+    read_csv,
+    read_facts,
+    row_of_report,
+    row_of_table,
+)
+from diascope.viewer.columns import Columns
 from diascope.viewer.outs import ServedOut
 from diascope.viewer.queue import Place, Standing, places
 
@@ -33,7 +39,6 @@ CREATE TABLE cases (
   batch_first INTEGER NOT NULL DEFAULT 0, batch_digest TEXT NOT NULL DEFAULT '',
   PRIMARY KEY (out_id, case_id)
 );
-CREATE INDEX by_place ON cases (place, case_id);
 CREATE INDEX by_patient ON cases (patient_key) WHERE patient_key != '';
 CREATE INDEX unread ON cases (out_id, case_id) WHERE is_read = 0;
 CREATE TABLE states (
@@ -46,42 +51,12 @@ CREATE TABLE files (
 ) WITHOUT ROWID;
 """
 
-_COLUMNS = ("status", "seconds", "confidence", "confidence_kind", "review_first", "error_code", "reason", "n_findings")
-Row = tuple[object, ...]
-
 # How many reports are read before the next request may come in between.
 _BATCH = 200
 
 # How often a folder is looked at for what a run has written since, and how many times longer than it takes.
 REFRESH_SECONDS = 2.0
 REST = 20.0
-
-
-@dataclass(frozen=True, slots=True)
-class CaseFacts:
-    """What the index takes from a report.
-
-    Attributes:
-        modality: Of the first image that has one.
-        sex: Of the patient.
-        age_years: Of the patient.
-        labels: Of findings, else of what was drawn.
-        reasons: Why it should be looked at early.
-        patient_key: Keyed id of the patient.
-        days: Since the patient's first study.
-        digest: SHA-256 of case.json.
-        row: Values of `_COLUMNS`, as the report has them; seconds are not in it.
-    """
-
-    modality: str
-    sex: str
-    age_years: str
-    labels: tuple[str, ...]
-    reasons: tuple[str, ...]
-    patient_key: str
-    days: int | None
-    digest: str
-    row: Row
 
 
 class CaseIndex:
@@ -95,6 +70,7 @@ class CaseIndex:
         self._db = sqlite3.connect(":memory:", check_same_thread=False)
         self._db.row_factory = sqlite3.Row
         self._db.executescript(_SCHEMA)
+        self._columns = Columns(self._db)
         self._stamps: dict[str, tuple[int, ...]] = {}
         self._look_again = 0.0
         self.version = 0
@@ -118,18 +94,32 @@ class CaseIndex:
         with self._guard:
             return self._db.execute(sql, values).fetchall()
 
-    def change(self, sql: str, values: Sequence[object] = ()) -> None:
-        """Change the table; whoever polls learns that something changed."""
+    @contextmanager
+    def columns(self) -> Iterator[Columns]:
+        """Lend the columns that lists are made of, when the table is open; nothing changes meanwhile."""
+        self._is_open.wait()
         with self._guard:
-            self._db.execute(sql, values)
+            self._columns.update()
+            yield self._columns
+
+    def note(self, out_id: str, case_id: str, column: str, value: object) -> None:
+        """Change a column of a case; whoever polls learns that something changed."""
+        with self._guard:
+            self._db.execute(
+                f"UPDATE cases SET {column} = ? WHERE out_id = ? AND case_id = ?",  # noqa: S608 - a name of ours
+                (value, out_id, case_id),
+            )
+            self._columns.touch([(out_id, case_id)])
             self.version += 1
 
     def set_urgent(self, out_id: str, case_ids: Iterable[str]) -> None:
         """Say which cases of a folder are urgent; all others are not."""
+        marked = {(out_id, case_id) for case_id in case_ids}
         with self._guard:
+            before = self._db.execute("SELECT out_id, case_id FROM cases WHERE out_id = ? AND urgent = 1", (out_id,))
+            self._columns.touch(marked | {tuple(row) for row in before})
             self._db.execute("UPDATE cases SET urgent = 0 WHERE out_id = ? AND urgent = 1", (out_id,))
-            mark = "UPDATE cases SET urgent = 1 WHERE out_id = ? AND case_id = ?"
-            self._db.executemany(mark, ((out_id, case_id) for case_id in case_ids))
+            self._db.executemany("UPDATE cases SET urgent = 1 WHERE out_id = ? AND case_id = ?", marked)
             self.version += 1
 
     def replace_states(self, out_id: str, rows: Iterable[tuple[str, str, str, str, str]], case_id: str = "") -> None:
@@ -143,6 +133,7 @@ class CaseIndex:
         with self._guard:
             self._db.execute("DELETE FROM states WHERE out_id = ? AND ? IN ('', case_id)", (out_id, case_id))
             self._db.executemany("INSERT OR REPLACE INTO states VALUES (?, ?, ?, ?, ?)", rows)
+            self._columns.touch_said(out_id, case_id)
             self.version += 1
 
     def refresh(self, *, force: bool = False) -> None:
@@ -161,6 +152,7 @@ class CaseIndex:
                     changed = True
             if changed:
                 self._arrange()
+                self._columns.update()
                 self.version += 1
             # A folder of 100,000 cases takes a second: nobody shall wait for every other one.
             took = time.monotonic() - began
@@ -184,6 +176,7 @@ class CaseIndex:
                 moved = [self._note(out_id, case_id, found) for found, out_id, case_id in facts]
                 if any(moved):
                     self._arrange()
+                self._columns.update()
                 self.version += 1
         return int(self.query("SELECT count(*) FROM cases WHERE is_read = 0")[0][0])
 
@@ -202,7 +195,7 @@ class CaseIndex:
             return False
         standing = "SELECT status, round(confidence, 3), review_first FROM cases WHERE out_id = ? AND case_id = ?"
         before = self._db.execute(standing, here).fetchone()
-        told = ", ".join(f"{name} = ?" for name in _COLUMNS if name != "seconds")
+        told = ", ".join(f"{name} = ?" for name in COLUMNS if name != "seconds")
         # What cases.csv says of a case beside its batch is about the first result seen since the table was written.
         self._db.execute(
             "UPDATE cases SET batch_digest = ? WHERE out_id = ? AND case_id = ? AND batch_digest = ''",
@@ -230,13 +223,14 @@ class CaseIndex:
             " WHERE out_id = ? AND case_id = ? AND batch_first AND batch_digest = digest",
             here,
         )
+        self._columns.touch([here])
         after = self._db.execute(standing, here).fetchone()
         return before is not None and tuple(before) != tuple(after)
 
     def _take_in(self, out: ServedOut, *, is_new_table: bool) -> None:
-        listed = _read_csv(out.folder.cases_csv)
-        rows = {row["case_id"]: _row_of_table(row) for row in listed if row.get("case_id")}
-        odd = {row.get("case_id") for row in listed if _is_odd_in_batch(row)}
+        listed = read_csv(out.folder.cases_csv)
+        rows = {row["case_id"]: row_of_table(row) for row in listed if row.get("case_id")}
+        odd = {row.get("case_id") for row in listed if is_odd_in_batch(row)}
         if is_new_table:
             self._db.execute("UPDATE cases SET batch_digest = '' WHERE out_id = ?", (out.out_id,))
         there = _case_folders(out.folder.cases)
@@ -247,8 +241,8 @@ class CaseIndex:
         for case_id, mtime in there.items():
             # Written after the table: what the run has done since is told by the report itself.
             if case_id not in rows and known.get(case_id) != mtime:
-                rows[case_id] = _row_of_report(out.folder.case(case_id) / "case.json")
-        columns = ("out_id", "case_id", "mtime", "batch_first", *_COLUMNS)
+                rows[case_id] = row_of_report(out.folder.case(case_id) / "case.json")
+        columns = ("out_id", "case_id", "mtime", "batch_first", *COLUMNS)
         self._db.executemany(
             f"INSERT INTO cases ({', '.join(columns)}, place, is_sample) VALUES ({', '.join('?' * len(columns))}, 0, 0)"  # noqa: S608
             " ON CONFLICT (out_id, case_id) DO UPDATE SET"
@@ -256,7 +250,7 @@ class CaseIndex:
             + ", ".join(f"{name} = excluded.{name}" for name in columns[2:]),
             ((out.out_id, case_id, there.get(case_id, 0), int(case_id in odd), *row) for case_id, row in rows.items()),
         )
-        files = _read_csv(out.folder.rejects_csv)
+        files = read_csv(out.folder.rejects_csv)
         self._db.execute("DELETE FROM files WHERE out_id = ?", (out.out_id,))
         self._db.executemany(
             "INSERT OR IGNORE INTO files VALUES (?, ?, ?, ?, ?, ?)",
@@ -269,6 +263,7 @@ class CaseIndex:
 
     def _arrange(self) -> None:
         """Give every case that is done its place in the queue."""
+        self._columns.touch(None)
         for out_id in self.outs:
             rows = self._db.execute(
                 "SELECT case_id, confidence, review_first FROM cases WHERE out_id = ? AND status = 'done'", (out_id,)
@@ -287,35 +282,6 @@ class CaseIndex:
         return Place(rows[0][0], bool(rows[0][1]), rows[0][2]) if rows else None
 
 
-def read_facts(file: Path) -> CaseFacts | None:
-    """Take what the worklist needs from a report, without checking the rest; None where it cannot be read."""
-    try:
-        data = file.read_bytes()
-        report = json.loads(data)
-        images = [image["facts"] for image in report["images"]]
-        row = _row_of(report)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
-        return None
-
-    def first(name: str) -> Any:
-        return next((facts[name] for facts in images if facts.get(name) is not None), None)
-
-    findings = report.get("findings") or ()
-    drawn = report.get("segmentations") or ()
-    labels = [one["label"] for one in findings] or [label["name"] for one in drawn for label in one["labels"]]
-    return CaseFacts(
-        modality=first("modality") or "",
-        sex=first("sex") or "",
-        age_years=first("age_years") or "",
-        labels=tuple(dict.fromkeys(labels)),
-        reasons=tuple(report.get("review_reasons") or ()),
-        patient_key=first("patient_key") or "",
-        days=first("days_since_first"),
-        digest=hashlib.sha256(data).hexdigest(),
-        row=row,
-    )
-
-
 def _stamp(out: ServedOut) -> tuple[int, ...]:
     found = []
     for path in (out.folder.cases_csv, out.folder.rejects_csv, out.folder.cases):
@@ -332,59 +298,3 @@ def _case_folders(cases: Path) -> dict[str, int]:
             return {one.name: one.stat().st_mtime_ns for one in entries if one.name[0] != "." and one.is_dir()}
     except OSError:
         return {}
-
-
-def _read_csv(file: Path) -> list[dict[str, str]]:
-    try:
-        return list(csv.DictReader(io.StringIO(file.read_text(encoding="utf-8"), newline="")))
-    except (OSError, UnicodeDecodeError, csv.Error):
-        return []
-
-
-def _row_of_table(row: Mapping[str, str]) -> Row:
-    return (
-        row.get("status", ""),
-        _number(row.get("seconds")),
-        _number(row.get("confidence")),
-        row.get("confidence_kind") or "none",
-        int(row.get("review_first") == "true"),
-        row.get("code") or "",
-        row.get("reason") or "",
-        _number(row.get("findings")),
-    )
-
-
-def _is_odd_in_batch(row: Mapping[str, str]) -> bool:
-    # The distance to the batch is known when all cases are done: cases.csv has it, no report has.
-    return row.get("review_first") == "true" and row.get("compared_with") == "batch"
-
-
-def _row_of_report(file: Path) -> Row:
-    try:
-        return _row_of(json.loads(file.read_bytes()))
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
-        return ("failed", None, None, "none", 0, "bad_report", "case.json is missing or was cut short", None)
-
-
-def _row_of(report: Mapping[str, Any]) -> Row:
-    failure = report.get("failure") or {}
-    findings = report.get("findings")
-    confidence = report.get("confidence")
-    why_not = [reason for image in report["images"] for reason in image.get("not_chosen") or ()]
-    return (
-        str(report["status"]),
-        None,
-        None if confidence is None else round(confidence, 4),
-        report.get("confidence_kind") or "none",
-        int(bool(report.get("review_first"))),
-        failure.get("code", ""),
-        failure.get("reason", "") or ("; ".join(why_not) if report["status"] == "nothing_to_do" else ""),
-        None if findings is None else len(findings),
-    )
-
-
-def _number(text: str | None) -> float | None:
-    try:
-        return float(text) if text else None
-    except ValueError:
-        return None

@@ -125,19 +125,19 @@ class Record:
         if held not in {"", reviewer}:
             raise Problem("claimed", "another reader has taken this case", "take the next one", claimed_by=held)
         self.shelves[out.out_id].reviews.note_claim(self.shelves[out.out_id].key, case_id, reviewer, "claim", reviewer)
-        self._set(out.out_id, case_id, "claimed_by", reviewer)
+        self.index.note(out.out_id, case_id, "claimed_by", reviewer)
 
     def release(self, out: ServedOut, case_id: str, reviewer: str) -> None:
         """Let go of a case, whoever has it: readers fall ill."""
         shelf = self.shelves[out.out_id]
         shelf.reviews.note_claim(shelf.key, case_id, reviewer, "release", "")
-        self._set(out.out_id, case_id, "claimed_by", "")
+        self.index.note(out.out_id, case_id, "claimed_by", "")
 
     def assign(self, out: ServedOut, case_id: str, by: str, reviewer: str) -> None:
         """Give a case to a reader; an empty name takes it back."""
         shelf = self.shelves[out.out_id]
         shelf.reviews.note_claim(shelf.key, case_id, by, "assign", reviewer)
-        self._set(out.out_id, case_id, "assigned_to", reviewer)
+        self.index.note(out.out_id, case_id, "assigned_to", reviewer)
 
     def _hidden_for(self, case: CaseFiles, reviewer: str, asked: VerdictAsked) -> bool:
         """Say whether the AI is hidden from a reader who saves, and refuse a read of the wrong kind."""
@@ -160,26 +160,20 @@ class Record:
         rows = self.index.query("SELECT claimed_by FROM cases WHERE out_id = ? AND case_id = ?", (out.out_id, case_id))
         return str(rows[0][0]) if rows else ""
 
-    def _set(self, out_id: str, case_id: str, column: str, value: object) -> None:
-        self.index.change(
-            f"UPDATE cases SET {column} = ? WHERE out_id = ? AND case_id = ?",  # noqa: S608 - a name of ours
-            (value, out_id, case_id),
-        )
-
     def _load(self, out_id: str) -> None:
         shelf = self.shelves[out_id]
         standing = shelf.reviews.standing(shelf.key)
         self.index.replace_states(out_id, _states(out_id, standing, blinded=self.blinded))
         self.index.set_urgent(out_id, {one.new.case_id for one in standing if one.new.asked.urgent})
         for claim in shelf.reviews.claims(shelf.key):
-            self._set(out_id, claim.case_id, "claimed_by", claim.claimed_by)
-            self._set(out_id, claim.case_id, "assigned_to", claim.assigned_to)
+            self.index.note(out_id, claim.case_id, "claimed_by", claim.claimed_by)
+            self.index.note(out_id, claim.case_id, "assigned_to", claim.assigned_to)
 
     def _tell(self, out_id: str, case_id: str) -> None:
         shelf = self.shelves[out_id]
         standing = shelf.reviews.standing(shelf.key, case_id)
         self.index.replace_states(out_id, _states(out_id, standing, blinded=self.blinded), case_id)
-        self._set(out_id, case_id, "urgent", int(any(one.new.asked.urgent for one in standing)))
+        self.index.note(out_id, case_id, "urgent", int(any(one.new.asked.urgent for one in standing)))
 
 
 def open_shelves(outs: Iterable[ServedOut], url: str) -> dict[str, Shelf]:

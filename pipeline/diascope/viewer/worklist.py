@@ -2,47 +2,23 @@
 
 import json
 import sqlite3
-from collections.abc import Mapping
+from collections.abc import Sequence
 from typing import Annotated, Any, Literal, TypeVar
 
+import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
+from diascope.viewer.columns import Columns, Flags, Said, SortName
 from diascope.viewer.index import CaseIndex
 
 ListName = Literal["open", "reviewed", "failed", "nothing_to_do", "refused", "quarantined", "all", "urgent", "mine"]
-SortName = Literal["review_first", "confidence", "case_id", "findings", "status"]
 
 QUARANTINE = "burned_in_suspected"
 """Code of files that are held back because text may be burned into their pixels."""
 
 Asked = TypeVar("Asked", bound="WorklistRequest")
 
-_JOIN = (
-    " FROM cases LEFT JOIN states AS me ON me.out_id = cases.out_id AND me.case_id = cases.case_id AND me.reviewer = ?"
-)
-
-# A verdict counts while the results are those it was given on; `skip` leaves a case open, at the end of the queue.
 _STALE = "(me.digest IS NOT NULL AND cases.digest != '' AND me.digest != cases.digest)"
-_SETTLED = f"(coalesce(me.verdict, 'skip') != 'skip' AND NOT {_STALE})"
-
-_LISTS: Mapping[str, str] = {
-    "open": f"cases.status = 'done' AND NOT {_SETTLED}",
-    "reviewed": f"cases.status = 'done' AND {_SETTLED}",
-    "failed": "cases.status = 'failed'",
-    "nothing_to_do": "cases.status = 'nothing_to_do'",
-    "all": "1",
-    "urgent": "cases.urgent = 1",
-    "mine": "cases.assigned_to = me_name.name OR cases.claimed_by = me_name.name",
-}
-
-# What a list is sorted by after urgency, each with whether the asked direction turns it round.
-_SORTS: Mapping[str, tuple[tuple[str, bool], ...]] = {
-    "review_first": (("cases.status != 'done'", False), ("cases.place", True)),
-    "confidence": (("cases.confidence IS NULL", False), ("coalesce(cases.confidence, 0)", True)),
-    "case_id": (("cases.case_id", True),),
-    "findings": (("cases.n_findings IS NULL", False), ("coalesce(cases.n_findings, 0)", True)),
-    "status": (("cases.status", True),),
-}
 
 
 class WorklistRequest(BaseModel):
@@ -74,29 +50,23 @@ def worklist_page(index: CaseIndex, asked: WorklistRequest, reviewer: str, *, bl
         blinded: Hide what the network and other readers say.
     """
     asked = unbiased(asked) if blinded else asked
-    filters, values = _filters(asked, reviewer)
-    counts = _counts(index, asked, reviewer)
-    if asked.list in {"refused", "quarantined"}:
-        return {**_files_page(index, asked), "counts": counts, **_state(index)}
-    where = f"{filters} AND ({_LISTS[asked.list]})"
-    start = (asked.page - 1) * asked.page_size
-    order = ", ".join(f"{term} {'DESC' if down else 'ASC'}" for term, down in _terms(asked))
-    # Found by what they are sorted by; only the rows of this page are then read whole.
-    found = f"SELECT cases.rowid {_JOIN}, (SELECT ? AS name) AS me_name WHERE {where} ORDER BY {order} LIMIT ? OFFSET ?"
-    rows = index.query(
-        f"SELECT cases.*, me.verdict AS my_verdict, {_STALE} AS stale,"  # noqa: S608
-        " (SELECT count(*) FROM states AS a WHERE (a.out_id, a.case_id) = (cases.out_id, cases.case_id)) AS readers"
-        f" {_JOIN} WHERE cases.rowid IN ({found}) ORDER BY {order}",
-        (reviewer, reviewer, reviewer, *values, asked.page_size, start),
-    )
-    return {
-        "total": counts[asked.list],
-        "page": asked.page,
-        "page_size": asked.page_size,
-        "rows": [_row(row, blinded=blinded) for row in rows],
-        "counts": counts,
-        **_state(index),
-    }
+    with index.columns() as columns:
+        lists = _lists(columns, columns.said(reviewer), reviewer)
+        listed = _passing(columns, asked, reviewer)
+        counts = {name: int(np.count_nonzero(flags & listed)) for name, flags in lists.items()} | _file_counts(
+            index, asked
+        )
+        if asked.list in {"refused", "quarantined"}:
+            return {**_files_page(index, asked), "counts": counts, **_state(index, columns)}
+        rows = _page(columns, lists[asked.list] & listed, asked)
+        return {
+            "total": counts[asked.list],
+            "page": asked.page,
+            "page_size": asked.page_size,
+            "rows": [_row(row, blinded=blinded) for row in _told(index, rows, reviewer)],
+            "counts": counts,
+            **_state(index, columns),
+        }
 
 
 def unbiased(asked: Asked) -> Asked:
@@ -123,67 +93,48 @@ def neighbour(index: CaseIndex, asked: NextRequest, reviewer: str) -> dict[str, 
         asked: After which case, in which list.
         reviewer: Who reads.
     """
-    filters, values = _filters(asked, reviewer)
-    listed = f"{filters} AND {_LISTS['all' if asked.list == 'open' and not asked.open else asked.list]}"
-    wanted = f"{listed} AND cases.status = 'done' AND cases.claimed_by IN ('', ?) AND cases.assigned_to IN ('', ?)"
-    if asked.open:
-        wanted += f" AND NOT {_SETTLED}"
-    terms = [(term, down == (asked.direction == "next")) for term, down in _terms(asked)]
-    order = ", ".join(f"{term} {'DESC' if down else 'ASC'}" for term, down in terms)
-    given = (reviewer, reviewer, *values, reviewer, reviewer)
-    head = f"SELECT cases.out_id, cases.case_id {_JOIN}, (SELECT ? AS name) AS me_name WHERE {wanted}"
-    found: list[sqlite3.Row] = []
-    if at := _key_of(index, asked, terms):
-        beyond, key = _beyond(terms, at)
-        found = index.query(f"{head} AND ({beyond}) ORDER BY {order} LIMIT 1", (*given, *key))
-    if not found:
-        found = index.query(f"{head} AND cases.case_id != ? ORDER BY {order} LIMIT 1", (*given, asked.after))
-    if not found:
-        return {"done": True, "of": position(index, asked, reviewer)["of"]}
-    out_id, case_id = found[0]
-    here = asked.model_copy(update={"out": asked.out or out_id, "after": case_id})
-    return {"out": out_id, "case_id": case_id, **position(index, here, reviewer)}
+    with index.columns() as columns:
+        lists = _lists(columns, columns.said(reviewer), reviewer)
+        wanted = _passing(columns, asked, reviewer) & columns.kinds["status"].are("done")
+        for taken in (columns.kinds["claimed_by"], columns.kinds["assigned_to"]):
+            wanted &= taken.are("") | taken.are(reviewer)
+        if asked.list != "open":
+            wanted &= lists[asked.list]
+        if asked.open:
+            wanted &= lists["open"]
+        found = _step(columns, wanted, asked)
+        if found is None:
+            return {"done": True, "of": position(index, asked, reviewer)["of"]}
+        out_id, case_id = columns.key_of(found)
+        here = asked.model_copy(update={"out": asked.out or out_id, "after": case_id})
+        return {"out": out_id, "case_id": case_id, **position(index, here, reviewer)}
+
+
+def _step(columns: Columns, wanted: Flags, asked: NextRequest) -> int | None:
+    """Find the row that follows in the order; around the end, but never the row itself."""
+    sign = 1 if asked.direction == "next" else -1
+    ranks = sign * columns.rank(asked.sort, down=asked.order == "desc")
+    at = columns.row_of(asked.out, asked.after)
+    if at is not None:
+        later = np.flatnonzero(wanted & (ranks > ranks[at]))
+        if later.size:
+            return int(later[np.argmin(ranks[later])])
+    others = np.array([row for row in np.flatnonzero(wanted) if columns.case_ids[row] != asked.after], np.intp)
+    if others.size:
+        return int(others[np.argmin(ranks[others])])
+    return None
 
 
 def position(index: CaseIndex, asked: NextRequest, reviewer: str) -> dict[str, int | None]:
     """Say which case of how many `after` is, among those that are done and pass the filters."""
-    filters, values = _filters(asked, reviewer)
-    where = f"{filters} AND cases.status = 'done'"
-    given = (reviewer, *values)
-    of = index.query(f"SELECT count(*) {_JOIN} WHERE {where}", given)[0][0]
-    terms = _terms(asked)
-    at = _key_of(index, asked, terms)
-    if at is None:
-        return {"index": None, "of": of}
-    beyond, key = _beyond(terms, at)
-    later = index.query(f"SELECT count(*) {_JOIN} WHERE {where} AND ({beyond})", (*given, *key))[0][0]
-    return {"index": of - later, "of": of}
-
-
-def _terms(asked: WorklistRequest) -> list[tuple[str, bool]]:
-    """List what a page is sorted by: the term, and whether it runs downwards."""
-    chosen = [(f"({term})", turns and asked.order == "desc") for term, turns in _SORTS[asked.sort]]
-    return [("cases.urgent", True), *chosen, ("cases.case_id", False)]
-
-
-def _key_of(index: CaseIndex, asked: NextRequest, terms: list[tuple[str, bool]]) -> sqlite3.Row | None:
-    columns = ", ".join(term for term, _ in terms)
-    rows = index.query(
-        f"SELECT {columns} FROM cases WHERE cases.case_id = ? AND (? = '' OR cases.out_id = ?)",  # noqa: S608
-        (asked.after, asked.out, asked.out),
-    )
-    return rows[0] if rows else None
-
-
-def _beyond(terms: list[tuple[str, bool]], at: sqlite3.Row) -> tuple[str, list[object]]:
-    """Spell `stands later than this key`, term by term: they do not all run in one direction."""
-    parts: list[str] = []
-    values: list[object] = []
-    for count, (term, down) in enumerate(terms):
-        same = [f"{earlier} = ?" for earlier, _ in terms[:count]]
-        parts.append(" AND ".join([*same, f"{term} {'<' if down else '>'} ?"]))
-        values += [*at[:count], at[count]]
-    return " OR ".join(f"({part})" for part in parts), values
+    with index.columns() as columns:
+        listed = _passing(columns, asked, reviewer) & columns.kinds["status"].are("done")
+        of = int(np.count_nonzero(listed))
+        at = columns.row_of(asked.out, asked.after)
+        if at is None:
+            return {"index": None, "of": of}
+        ranks = columns.rank(asked.sort, down=asked.order == "desc")
+        return {"index": of - int(np.count_nonzero(listed & (ranks > ranks[at]))), "of": of}
 
 
 def prior_of(index: CaseIndex, out_id: str, case_id: str) -> dict[str, Any] | None:
@@ -198,47 +149,92 @@ def prior_of(index: CaseIndex, out_id: str, case_id: str) -> dict[str, Any] | No
     return {"out": rows[0][0], "case_id": rows[0][1], "days_before": rows[0][2]} if rows else None
 
 
-def _filters(asked: WorklistRequest, reviewer: str) -> tuple[str, tuple[object, ...]]:
-    parts: list[str] = ["1"]
-    values: list[object] = []
-    for column in ("status", "modality"):
-        if wanted := getattr(asked, column):
-            parts.append(f"cases.{column} = ?")
-            values.append(wanted)
+def _lists(columns: Columns, said: Said, reviewer: str) -> dict[str, Flags]:
+    """Tell which cases stand in which list.
+
+    Returns:
+        (cases,) by the name of the list.
+    """
+    status, kinds = columns.kinds["status"], columns.kinds
+    done, settled = status.are("done"), said.is_settled
+    mine = kinds["assigned_to"].are(reviewer) | kinds["claimed_by"].are(reviewer)
+    return {
+        "open": done & ~settled,
+        "reviewed": done & settled,
+        "failed": status.are("failed"),
+        "nothing_to_do": status.are("nothing_to_do"),
+        "all": np.ones(len(columns), np.bool_),
+        "urgent": columns.urgent,
+        "mine": mine if reviewer else np.zeros(len(columns), np.bool_),
+    }
+
+
+def _passing(columns: Columns, asked: WorklistRequest, reviewer: str) -> Flags:
+    """Tell which cases pass the filters of a request, whichever list they stand in.
+
+    Returns:
+        (cases,)
+    """
+    passing: Flags = np.ones(len(columns), np.bool_)
+    for name in ("status", "modality"):
+        if wanted := getattr(asked, name):
+            passing &= columns.kinds[name].are(wanted)
     if asked.out:
-        parts.append("cases.out_id = ?")
-        values.append(asked.out)
+        passing &= columns.outs.are(asked.out)
     if asked.assigned:
-        parts.append("cases.assigned_to = ?")
-        values.append({"me": reviewer, "nobody": ""}.get(asked.assigned, asked.assigned))
-    if asked.verdict == "stale":
-        parts.append(_STALE)
-    elif asked.verdict:
-        parts.append(f"CASE WHEN me.verdict IS NULL OR {_STALE} THEN 'none' ELSE me.verdict END = ?")
-        values.append(asked.verdict)
+        name = {"me": reviewer, "nobody": ""}.get(asked.assigned, asked.assigned)
+        passing &= columns.kinds["assigned_to"].are(name)
+    if asked.verdict:
+        passing &= _said_so(columns.said(reviewer), asked.verdict)
     if asked.finding:
-        parts.append("instr(cases.labels, ?) > 0")
-        values.append(json.dumps(asked.finding)[1:-1])
+        passing &= columns.kinds["labels"].hold(json.dumps(asked.finding)[1:-1])
     for word in asked.q.lower().split():
-        columns = "cases.case_id, ' ', cases.labels, ' ', cases.modality, ' ', cases.error_code, ' ', cases.reason"
-        joined = " || ".join(columns.split(", "))
-        parts.append(f"instr(lower({joined}), ?) > 0")
-        values.append(word)
-    return " AND ".join(parts), tuple(values)
+        rows = np.flatnonzero(passing)
+        passing[rows] = [word in columns.texts[row] for row in rows]
+    return passing
 
 
-def _counts(index: CaseIndex, asked: WorklistRequest, reviewer: str) -> dict[str, int]:
-    filters, values = _filters(asked, reviewer)
-    sums = ", ".join(f"total({condition})" for condition in _LISTS.values())
-    rows = index.query(
-        f"SELECT {sums} {_JOIN}, (SELECT ? AS name) AS me_name WHERE {filters}",
-        (reviewer, reviewer, *values),
+def _said_so(said: Said, verdict: str) -> Flags:
+    if verdict == "stale":
+        return said.is_stale
+    # A verdict counts while the results are those it was given on.
+    if verdict == "none":
+        return said.verdicts.are("") | said.is_stale
+    return said.verdicts.are(verdict) & ~said.is_stale
+
+
+def _page(columns: Columns, listed: Flags, asked: WorklistRequest) -> list[int]:
+    """List the rows of a page, in order."""
+    rows = np.flatnonzero(listed)
+    ranks = columns.rank(asked.sort, down=asked.order == "desc")[rows]
+    start = (asked.page - 1) * asked.page_size
+    end = min(start + asked.page_size, len(rows))
+    if start >= end:
+        return []
+    # Only what stands up to the end of the page is put in order.
+    first = np.argpartition(ranks, end - 1)[:end]
+    return [int(row) for row in rows[first[np.argsort(ranks[first])]][start:end]]
+
+
+def _told(index: CaseIndex, rows: Sequence[int], reviewer: str) -> list[sqlite3.Row]:
+    """Read all that is told of some cases, in the order of their rows."""
+    found = index.query(
+        f"SELECT cases.*, cases.rowid AS row_number, me.verdict AS my_verdict, {_STALE} AS stale,"  # noqa: S608
+        " (SELECT count(*) FROM states AS a WHERE (a.out_id, a.case_id) = (cases.out_id, cases.case_id)) AS readers"
+        " FROM cases LEFT JOIN states AS me"
+        " ON me.out_id = cases.out_id AND me.case_id = cases.case_id AND me.reviewer = ?"
+        f" WHERE cases.rowid IN ({', '.join('?' * len(rows))})",
+        (reviewer, *(row + 1 for row in rows)),
     )
-    counts = {name: int(count) for name, count in zip(_LISTS, rows[0], strict=True)}
+    by_row = {one["row_number"] - 1: one for one in found}
+    return [by_row[row] for row in rows]
+
+
+def _file_counts(index: CaseIndex, asked: WorklistRequest) -> dict[str, int]:
     of_files = "SELECT code = ?, count(*) FROM files WHERE ? IN ('', out_id) GROUP BY 1"
     held = index.query(of_files, (QUARANTINE, asked.out))
     files = {bool(row[0]): int(row[1]) for row in held}
-    return {**counts, "refused": files.get(False, 0), "quarantined": files.get(True, 0)}
+    return {"refused": files.get(False, 0), "quarantined": files.get(True, 0)}
 
 
 def _files_page(index: CaseIndex, asked: WorklistRequest) -> dict[str, Any]:
@@ -254,9 +250,9 @@ def _files_page(index: CaseIndex, asked: WorklistRequest) -> dict[str, Any]:
     return {"total": total, "page": asked.page, "page_size": asked.page_size, "rows": found}
 
 
-def _state(index: CaseIndex) -> dict[str, Any]:
-    left, of = index.query("SELECT coalesce(sum(is_read = 0), 0), count(*) FROM cases")[0]
-    return {"indexed": {"done": of - left, "of": of}, "version": index.version}
+def _state(index: CaseIndex, columns: Columns) -> dict[str, Any]:
+    left = int(index.query("SELECT count(*) FROM cases WHERE is_read = 0")[0][0])
+    return {"indexed": {"done": len(columns) - left, "of": len(columns)}, "version": index.version}
 
 
 def _row(row: sqlite3.Row, *, blinded: bool) -> dict[str, Any]:
