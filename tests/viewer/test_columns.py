@@ -62,12 +62,13 @@ def everything(index: CaseIndex) -> list[object]:
 def test_a_case_that_appears_is_found_and_stands_where_its_name_puts_it(tmp_path: Path) -> None:
     out = many_cases(tmp_path / "out", 20)
     index = open_index(out)
-    assert listed(index, WorklistRequest(list="all", sort="case_id"))[0] == "case-0000"
+    assert len(listed(index, WorklistRequest(list="all"))) == 20
 
     text = (out / "cases.csv").read_text()
     (out / "cases.csv").write_text(text + "case-000,done,1.0,0.5,raw,false,,1,2,\n")
     index.refresh(force=True)
 
-    assert listed(index, WorklistRequest(list="all", sort="case_id"))[0] == "case-000"
+    found = listed(index, WorklistRequest(list="all", sort="case_id"))
+    assert found.index("case-000") + 1 == found.index("case-0000")
     with index.columns() as columns:
         assert np.array_equal(np.sort(columns.rank("findings", down=True)), np.arange(21))
