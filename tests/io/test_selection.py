@@ -356,3 +356,35 @@ def test_a_part_of_the_body_is_turned_away_with_its_size_and_an_unread_one_waits
         "it shows 35 x 51 x 34 mm (left to right, back to front, foot to head), needed are at least 110 x 110 x 110 mm"
     )
     assert choice.field_of_view == whole_head
+
+
+def silent(**facts: object) -> Series:
+    """A NIfTI file without anything beside it, but for what is given."""
+    plain = series("img-1", "", IndexGrid((5, 7, 11)), dataclasses.replace(ImageFacts(), **facts))  # type: ignore[arg-type]
+    return dataclasses.replace(plain, reader="nifti", selection={})
+
+
+def test_an_image_that_passes_because_nothing_speaks_against_it_is_named_with_what_it_does_not_state() -> None:
+    choice = choose("flair", "index", rule(FLAIR), [silent()])
+
+    assert choice.unstated == (("img-1", "description, echo time, inversion time"),)
+
+
+def test_an_image_that_speaks_for_one_of_the_alternatives_states_enough() -> None:
+    by_times = silent(inversion_time_ms=2500.0, echo_time_ms=110.0)
+    by_name = dataclasses.replace(silent(), selection={"bids_suffix": "FLAIR"})
+
+    for one in (by_times, by_name):
+        choice = choose("flair", "index", rule(FLAIR), [one])
+        assert ids(choice) == ["img-1"]
+        assert choice.unstated == ()
+
+
+def test_a_rule_that_requires_nothing_asks_no_image_to_state_anything() -> None:
+    assert choose("mr", "index", rule("modality: [MR]"), [silent()]).unstated == ()
+
+
+def test_a_required_fact_that_a_file_which_is_no_dicom_lacks_is_named() -> None:
+    timed = rule("inversion_time_ms: {min: 1500}\nrequired: [inversion_time_ms]")
+
+    assert choose("flair", "index", timed, [silent()]).unstated == (("img-1", "inversion time"),)

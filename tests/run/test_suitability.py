@@ -8,7 +8,8 @@ import pytest
 from diascope.bundles.find import BundleInfo, find_bundle
 from diascope.errors import UnsupportedInput
 from diascope.geometry import FieldOfView
-from diascope.run.suitability import check_suits, outside_limits
+from diascope.io.selection import Choice
+from diascope.run.suitability import check_suits, not_shown_to_suit, outside_limits
 from diascope.volume import Volume
 from tests.phantom_volumes import asymmetric_head, oblique_grid
 from tests.tiny_bundle import write_tiny_bundle
@@ -56,3 +57,11 @@ def test_a_crop_that_was_let_pass_is_a_doubt(tmp_path: Path) -> None:
 
     (reason,) = outside_limits([(bundle, crop())])
     assert reason.startswith("tiny_bright was not made for this image: it shows 35 x 51 x 35 mm")
+
+
+def test_an_image_that_nothing_shows_to_suit_is_a_doubt_with_what_is_not_stated() -> None:
+    choices = (Choice("brain", (), ()), Choice("flair", (), (), unstated=(("img-1", "inversion time"),)))
+
+    (reason,) = not_shown_to_suit(choices)
+
+    assert reason == "flair: nothing says that img-1 is what it was made for (not stated: inversion time)"

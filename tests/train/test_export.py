@@ -18,3 +18,12 @@ def test_the_field_of_view_of_a_training_comes_to_the_run(repository: Path) -> N
 
     assert written["field_of_view"] == limits
     assert DiascopeBlock.model_validate(written).field_of_view == FieldOfView((110.0, 111.0, 112.0), most_voxel_mm=8.0)
+
+
+def test_the_images_that_a_training_asks_for_are_those_that_a_run_gives_its_network(repository: Path) -> None:
+    config = load_train_config(repository / "configs" / "train_flair_glioma_detection.yaml")
+
+    written = json.loads(json.dumps(bundle_metadata(config)))["diascope"]
+
+    assert config.bundle.select is not None
+    assert DiascopeBlock.model_validate(written).own_select == config.bundle.select

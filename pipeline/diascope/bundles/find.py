@@ -20,6 +20,7 @@ from diascope.bundles.lock import read_lock, verify_bundle, whole_digest
 from diascope.errors import BundleError
 from diascope.findings import BundleStamp, Label
 from diascope.geometry import FieldOfView, Need
+from diascope.io.select_rule import SelectRule
 
 METADATA = Path("configs") / "metadata.json"
 LOCK = "bundles.lock"
@@ -90,8 +91,16 @@ class DiascopeBlock(BaseModel):
     modality: tuple[str, ...] = ()
     """DICOM modalities the network was made for."""
 
+    select: SelectRule | None = None
+    """Which images it wants where a config does not say; those of its modality where left out."""
+
     explain: ExplainWish = ExplainWish()
     """What a run explains without being asked, and how."""
+
+    @property
+    def own_select(self) -> SelectRule:
+        """The rule that holds where a config has none."""
+        return self.select if self.select is not None else SelectRule(modality=self.modality)
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,8 +2,11 @@
 
 from collections.abc import Sequence
 
+import yaml
+
 from diascope.bundles.find import BundleInfo
 from diascope.geometry import FieldOfView
+from diascope.io.select_rule import SelectRule
 
 
 def bundle_table(bundles: Sequence[BundleInfo]) -> str:
@@ -31,8 +34,17 @@ def bundle_text(bundle: BundleInfo) -> str:
     ]
     if limits := limits_text(block.field_of_view):
         lines.append(f"shows:    {limits}")
+    if (rule := select_text(block.own_select)) and block.select is not None:
+        lines.append(f"takes:    {rule}, unless a config says otherwise")
     lines += [f"cite:     {citation}" for citation in block.citations]
     return "\n".join([*lines, *stranger_lines([bundle])])
+
+
+def select_text(rule: SelectRule) -> str:
+    """Say which images a network asks for, as a yaml spells it on one line."""
+    return yaml.safe_dump(
+        rule.model_dump(mode="json", exclude_unset=True), default_flow_style=True, sort_keys=False, width=1_000_000
+    ).strip("{}\n")
 
 
 def limits_text(view: FieldOfView) -> str:

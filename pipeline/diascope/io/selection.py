@@ -36,6 +36,8 @@ class Choice:
             when it is read is asked then.
         channels: Names of the channels that the chosen images are together, in order;
             empty where each is an input of its own.
+        unstated: (image_id, words) of each chosen image whose source does not say that it
+            is what the rule asks for: it passed because nothing spoke against it.
     """
 
     bundle: str
@@ -43,6 +45,7 @@ class Choice:
     why_not: tuple[tuple[str, str], ...]
     field_of_view: FieldOfView = ANY_FIELD
     channels: tuple[str, ...] = ()
+    unstated: tuple[tuple[str, str], ...] = ()
 
     @property
     def groups(self) -> tuple[tuple[Series, ...], ...]:
@@ -77,7 +80,8 @@ def choose(
     for one in ranked[len(chosen) :]:
         reasons[one.image_id] = _why_second(one, ranked[0], rule)
     why_not = tuple((one.image_id, reasons[one.image_id]) for one in series if reasons[one.image_id])
-    return Choice(bundle, chosen, why_not, field_of_view)
+    unstated = tuple((one.image_id, words) for one in chosen if (words := _unstated(one, rule)))
+    return Choice(bundle, chosen, why_not, field_of_view, unstated=unstated)
 
 
 def _misfit(series: Series, need: Need, rule: SelectRule) -> str:
@@ -100,13 +104,25 @@ def _too_little(series: Series, field_of_view: FieldOfView) -> str:
 def _alternatives_misfit(series: Series, alternatives: Sequence[Criteria]) -> str:
     """Turn an image away that speaks for none of the alternatives and against one of them."""
     misfits = [_criteria_misfit(series, criteria) for criteria in alternatives]
-    fits = any(
-        not misfit and any(_STATED[name](series) for name in criteria.model_fields_set & _STATED.keys())
-        for misfit, criteria in zip(misfits, alternatives, strict=True)
-    )
-    if fits or not any(misfits):
+    if not any(misfits) or _speaks_for_one(series, alternatives):
         return ""
     return f"it fits none of {len(alternatives)} alternatives: {'; '.join(filter(None, misfits))}"
+
+
+def _speaks_for_one(series: Series, alternatives: Sequence[Criteria]) -> bool:
+    return any(
+        not _criteria_misfit(series, one)
+        and any(_STATED[name](series) for name in one.model_fields_set & _STATED.keys())
+        for one in alternatives
+    )
+
+
+def _unstated(series: Series, rule: SelectRule) -> str:
+    """Name what a rule asks for and a chosen image does not state; empty where it states enough."""
+    asked = list(rule.required)
+    if rule.any_of and not _speaks_for_one(series, rule.any_of):
+        asked += [name for one in rule.any_of for name in one.model_fields_set & _STATED.keys()]
+    return ", ".join(sorted({_words(name) for name in asked if not _STATED[name](series)}))
 
 
 def _criteria_misfit(series: Series, criteria: Criteria) -> str:

@@ -35,7 +35,7 @@ from diascope.run.features import farthest, features_of, write_seen
 from diascope.run.heatmaps import HeatmapOrder, MadeMap, draw_maps, make_maps, of_case, settle_maps, standings_of
 from diascope.run.image_record import captions, doubts, image_file, record_images
 from diascope.run.record import in_words
-from diascope.run.suitability import check_suits, outside_limits
+from diascope.run.suitability import check_suits, not_shown_to_suit, outside_limits
 from diascope.run.within import Awaited, Spoken, settle
 from diascope.tasks.inference import Precision
 from diascope.tasks.uncertainty import Averaged, ask
@@ -234,6 +234,7 @@ def finish(inferred: CaseOutputs) -> CaseResults:
     )
     reasons = (
         *outside_limits((bundle, volume) for bundle, volume in images.pairs() if bundle.name not in job.places),
+        *not_shown_to_suit(job.choices),
         *doubts(report, {bundle.name: bundle.expected for bundle in job.bundles}),
     )
     report = replace(report, review_first=bool(reasons), review_reasons=reasons)

@@ -64,7 +64,7 @@ class BundleUse(Settings):
     """Folder name of the bundle, or a path to it."""
 
     select: SelectRule = SelectRule()
-    """Which images of a study it wants."""
+    """Which images of a study it wants; where left out, what the network itself asks for (`diascope models info`)."""
 
     channels: dict[str, SelectRule] = Field(default_factory=dict)
     """For a network with several channels, which image each of them wants, in the order of the channels. They are

@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from diascope.bundles.find import BundleInfo
 from diascope.errors import UnsupportedInput
 from diascope.geometry import FieldOfView, satisfies
+from diascope.io.selection import Choice
 from diascope.volume import Volume
 
 
@@ -40,3 +41,12 @@ def outside_limits(pairs: Iterable[tuple[BundleInfo, Volume]]) -> tuple[str, ...
     """Say of each image that was let pass (`any_field_of_view`) why its result is doubtful."""
     reasons = ((bundle.name, bundle.block.field_of_view.misfit(volume.space)) for bundle, volume in pairs)
     return tuple(f"{name} was not made for this image: {reason}" for name, reason in reasons if reason)
+
+
+def not_shown_to_suit(choices: Iterable[Choice]) -> tuple[str, ...]:
+    """Say of each image that a network was given although nothing tells that it is what the network wants."""
+    return tuple(
+        f"{choice.bundle}: nothing says that {image_id} is what it was made for (not stated: {words})"
+        for choice in choices
+        for image_id, words in choice.unstated
+    )

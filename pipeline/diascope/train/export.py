@@ -153,6 +153,7 @@ def bundle_metadata(config: TrainConfig) -> dict[str, Any]:
             "research_only": bundle.research_only,
             "citations": list(bundle.citations),
             "modality": list(bundle.modality),
+            **({"select": bundle.select.model_dump(mode="json", exclude_unset=True)} if bundle.select else {}),
             **({"explain": bundle.explain.model_dump(exclude_defaults=True)} if bundle.explain else {}),
             **({"field_of_view": _stated(bundle.field_of_view)} if bundle.field_of_view else {}),
         },

@@ -9,6 +9,7 @@ from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, Pos
 from diascope.bundles.find import ExplainWish
 from diascope.config import Settings, parse_settings, read_yaml
 from diascope.geometry import FieldOfView
+from diascope.io.select_rule import SelectRule
 from diascope.train.recipe import (
     FoldSettings,
     LossSettings,
@@ -67,6 +68,9 @@ class BundleSettings(Settings):
 
     modality: tuple[str, ...] = ("MR",)
     """DICOM modalities the network was made for."""
+
+    select: SelectRule | None = None
+    """Which images it is given where a config of a run does not say, as `select` there."""
 
     explain: ExplainWish | None = None
     """What a run explains without being asked, and how: `{method: hires_cam, targets: [tumour]}`."""

@@ -10,7 +10,7 @@ from diascope.errors import OutputError
 from diascope.geometry import FieldOfView
 from diascope.io.channels import choose_channels
 from diascope.io.outfolder import OutFolder
-from diascope.io.selection import Choice, choose
+from diascope.io.selection import Choice, SelectRule, choose
 from diascope.io.series import Catalogue, RefusedImage, Series
 from diascope.run.settings import BundleUse, RunConfig
 
@@ -126,4 +126,9 @@ def _choice(series: Sequence[Series], bundle: BundleInfo, use: BundleUse) -> Cho
     field_of_view = FieldOfView() if use.any_field_of_view or use.within else bundle.block.field_of_view
     if use.channels:
         return choose_channels(name, needs, use.channels, series, field_of_view=field_of_view)
-    return choose(name, needs, use.select, series, field_of_view=field_of_view)
+    return choose(name, needs, _rule(bundle, use), series, field_of_view=field_of_view)
+
+
+def _rule(bundle: BundleInfo, use: BundleUse) -> SelectRule:
+    """Give the rule of the config; where it has none, the one that the network brings."""
+    return use.select if "select" in use.model_fields_set else bundle.block.own_select
