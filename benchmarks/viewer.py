@@ -1,5 +1,7 @@
 """How fast the viewer is: start, a worklist of 100,000 cases, a case of 256³, a correction, twenty readers at once.
 
+The page is timed in Debian's Chromium where there is one; there WebGL is computed on the processor.
+
 python benchmarks/viewer.py [CASES]
 """
 
@@ -7,6 +9,7 @@ import contextlib
 import json
 import os
 import resource
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -32,6 +35,7 @@ from diascope.viewer.settings import ViewSettings
 from diascope.viewer.worklist import NextRequest, WorklistRequest, neighbour, worklist_page
 from diascope.volume import Mask, Volume
 from tests.viewer.browser import Browser
+from tests.viewer.chromium import chromium, new_page
 
 SIDE = 256
 READERS = 20
@@ -45,6 +49,7 @@ def main() -> None:
         folder = Path(name)
         measure_start(write_big_case(folder / "big"))
         measure_big_case(folder / "big", folder / "state")
+        measure_page(folder / "big", folder / "state")
         measure_readers(folder / "big", folder / "state")
         measure_worklist(folder / "many", cases)
 
@@ -170,6 +175,70 @@ def measure_correction(browser: Browser, address: str) -> None:
     timed("a stroke of 30 points, 10 mm, on the disk", paint)
     timed("a step back", lambda: browser.post(f"{address}/draft/undo", name))
     timed("the correction is saved as a version", lambda: browser.post(f"{address}/draft/save", name), 1)
+
+
+SHOWN = """async () => {
+    const app = globalThis.diascope, view = app.caseView, before = view.caseData.case_id;
+    const frame = () => new Promise((done) => requestAnimationFrame(done));
+    while (app.readAhead.after !== before) await frame();
+    const began = performance.now();
+    view.actions.next();
+    const isThere = () => {
+        const { stage } = view.picture;
+        if (view.caseData.case_id === before || view.picture.isPreview || !view.picture.tiles().length) return false;
+        if (stage.kind === "slices" && stage.tiles().some((tile) => !stage.latest[tile.plane])) return false;
+        return view.overlays.labelUrls(view.caseData, view.imageId).every((url) => view.overlays.maps.has(url));
+    };
+    while (!isThere()) await frame();
+    await frame();
+    const next = performance.now() - began;
+    const { stage } = view.picture;
+    const slices = [];
+    for (let step = 0; step < 20; step += 1) {
+        const from = performance.now();
+        view.actions.sliceUp();
+        const isDrawn = ({ plane, normal }) => [...stage.pictures].some(([key, picture]) =>
+            picture && key.includes(`"${plane}","index":${view.picture.view.cursor[normal]},`));
+        const late = () => stage.kind === "slices" && !stage.tiles().every(isDrawn);
+        while (late()) await frame();
+        await frame();
+        slices.push(performance.now() - from);
+    }
+    return [next, slices];
+}"""
+
+
+def measure_page(out: Path, state: Path) -> None:
+    """Time the page: the next case, read ahead, and the next slice."""
+    if shutil.which("chromium") is None:
+        print("no chromium: the page is not timed")
+        return
+    first = out / "cases" / "case-000000000000001"
+    twin = out / "cases" / "case-000000000000099"
+    shutil.copytree(first, twin)
+    (twin / "case.json").write_text((first / "case.json").read_text().replace(first.name, twin.name))
+    with chromium() as browser:
+        for renderer in ("slices", "webgl"):
+            with served(out, state) as url:
+                review = new_page(browser, url, (1280, 800))
+                review.enter(url, f"Reader of {renderer}")
+                times: list[float] = []
+                slices: list[float] = []
+                for case in (first.name, twin.name) * 2:
+                    review.go(f"/case/big/{case}", renderer)
+                    review.wait_for_picture(case)
+                    review.evaluate("(app.listQuery = {list: 'all', modality: 'CT', sort: 'case_id'}, 0)")
+                    shown, steps = review.page.evaluate(SHOWN)
+                    times.append(shown)
+                    slices += steps
+                review.page.context.close()
+            print(
+                f"page, {renderer}: next case median {np.median(times):.0f} ms, worst {max(times):.0f} ms;"
+                f" next slice median {np.median(slices):.0f} ms, worst {max(slices):.0f} ms"
+                f" (load {os.getloadavg()[0]:.1f})",
+                flush=True,
+            )
+    shutil.rmtree(twin)
 
 
 def measure_readers(out: Path, state: Path) -> None:

@@ -13,7 +13,7 @@ import { findingsPanel } from "./panel_findings.js";
 import { labelsPanel } from "./panel_labels.js";
 import { factsPanel, mapsPanel, predictionsPanel } from "./panel_maps.js";
 import { verdictPanel } from "./panel_verdict.js";
-import { Picture } from "./picture.js";
+import { Picture, isHuge } from "./picture.js";
 import { Prior } from "./prior.js";
 import { VerdictDraft } from "./verdict_draft.js";
 
@@ -73,8 +73,8 @@ export class CaseView {
     if (query.ov !== undefined) this.#showOnly(query.ov.split(","));
     this.selectedId = query.finding || null;
     this.picture.windows = new Map();
-    this.showImage(query.image || this.#firstImage(), query);
-    this.app.prefetchAfter(caseData);
+    // The next case is read when this one is there: it must not wait for the other.
+    this.showImage(query.image || firstImage(caseData), query).finally(() => this.turn === turn && this.app.prefetchAfter(caseData));
   }
 
   /** Show an image of this case: the one with results first. */
@@ -85,11 +85,23 @@ export class CaseView {
     const cursor = affine ? pointOf(query, (mm) => toIjk(affine, mm)) : null;
     if (!this.selected) this.selectedId = this.findings[0]?.finding_id ?? null;
     this.render();
-    const start = cursor || (this.selected ? middleOf(this.selected.box_ijk) : this.#middleOfLabels());
-    await this.picture.open(this.caseData, imageId, { cursor: start });
+    await this.picture.open(this.caseData, imageId, { cursor: cursor || (this.selected ? middleOf(this.selected.box_ijk) : null) });
     const wl = (query.wl || "").split(",").map(Number);
     if (wl.length === 2 && wl.every(Number.isFinite)) this.picture.setLimits(wl[0], wl[1]);
     if (this.caseData.failure) this.picture.fail(this.caseData.failure);
+  }
+
+  /** Read ahead what `open` will show of a case. */
+  async prefetch(caseData) {
+    const imageId = firstImage(caseData);
+    const { overlays } = this;
+    const image = caseData.images.find((one) => one.image_id === imageId);
+    if (!image?.shape_ijk) return;
+    const isTooLarge = isHuge(image.shape_ijk);
+    if (!isTooLarge) this.app.volumes.prefetch(overlays.labelUrls(caseData, imageId));
+    const [finding] = onImage(caseData.findings, imageId);
+    const query = overlays.sliceQuery(caseData, imageId, isTooLarge);
+    await this.picture.prefetch(caseData, imageId, { cursor: finding ? middleOf(finding.box_ijk) : null, query });
   }
 
   /** Draw the panels anew; they are small, and no state is in them. */
@@ -241,16 +253,6 @@ export class CaseView {
     return this.picture.view.has3d || this.picture.isHuge;
   }
 
-  #firstImage() {
-    const { images, findings, segmentations, heatmaps } = this.caseData;
-    const withResult = [...(findings || []), ...(segmentations || []), ...(heatmaps || [])].map((one) => one.image_id);
-    return (images.find((one) => withResult.includes(one.image_id) && one.url) || images.find((one) => one.url) || images[0])?.image_id;
-  }
-
-  #middleOfLabels() {
-    return onImage(this.caseData.segmentations, this.imageId).find((map) => map.centre_ijk)?.centre_ijk || null;
-  }
-
   #showOnly(names) {
     for (const key of Object.keys(this.overlays.show)) this.overlays.show[key] = names.includes(key);
   }
@@ -311,4 +313,10 @@ export class CaseView {
     clearTimeout(this.addressTimer);
     this.addressTimer = setTimeout(() => this.caseData && this.app.setAddress(this.address()), ADDRESS_DELAY_MS);
   }
+}
+
+/** The image of a case that is shown first: one with results. */
+function firstImage({ images, findings, segmentations, heatmaps }) {
+  const withResult = [...(findings || []), ...(segmentations || []), ...(heatmaps || [])].map((one) => one.image_id);
+  return (images.find((one) => withResult.includes(one.image_id) && one.url) || images.find((one) => one.url) || images[0])?.image_id;
 }

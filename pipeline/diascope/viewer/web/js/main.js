@@ -21,6 +21,8 @@ class App {
     this.drafts = new Map();
     this.cases = new Map();
     this.positions = new Map();
+    /** What was read ahead: after which case, and which. */
+    this.readAhead = {};
     this.listQuery = { list: "open", sort: "review_first" };
     this.toasts = el("div", { class: "toasts", "aria-live": "polite" });
     document.body.append(this.toasts);
@@ -114,9 +116,8 @@ class App {
       const found = await this.neighbour(caseData, "next");
       if (found.done) return;
       const following = await this.caseOf(found.out, found.case_id);
-      const image = following.images.find((one) => one.url);
-      if (image) this.volumes.prefetch([image.preview_url, image.url]);
-      this.volumes.prefetch((following.segmentations || []).map((map) => map.url));
+      await this.caseView.prefetch(following);
+      this.readAhead = { after: caseData.case_id, case_id: following.case_id };
     } catch {
       // It will be asked for again when it is needed.
     }

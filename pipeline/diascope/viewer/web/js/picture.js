@@ -1,12 +1,13 @@
 /** The picture of a case: image, maps and marks, on whichever stage this machine can draw. */
 
-import { clampToShape, displayAffine, rescaledAffine, spacingOf, toIjk, toMm } from "./geometry.js";
+import { clampToShape, displayAffine, rescaledAffine, spacingOf, toIjk, toMm, viewOf } from "./geometry.js";
 import { drawMarks } from "./canvas_marks.js";
 import { el } from "./dom.js";
 import { cellsOf } from "./layout.js";
 import { percentileWindow, setFrame, valueAt } from "./nifti.js";
 import { listenToPointer } from "./pointer.js";
-import { localCutter } from "./slice_stage.js";
+import { aheadOf, localCutter } from "./slice_stage.js";
+import { SliceStore } from "./slice_store.js";
 import { openStage } from "./stages.js";
 import { lengthText } from "./tools.js";
 import { GreyWindow } from "./windows.js";
@@ -21,6 +22,7 @@ export class Picture {
   /** @param {any} api @param {import("./volumes.js").Volumes} volumes */
   constructor(api, volumes) {
     Object.assign(this, { api, volumes, stage: null, tool: null, measured: [], draftBox: null, windows: new Map() });
+    this.slices = new SliceStore(api);
     this.marks = el("canvas", { class: "marks", tabindex: "-1", "aria-label": "image of the case" });
     this.message = el("div", { class: "stage-message", role: "status", hidden: true });
     this.node = el("div", { class: "stage" }, this.marks, this.message);
@@ -73,17 +75,42 @@ export class Picture {
     this.shape = image.shape_ijk;
     this.spacing = spacingOf(this.affine);
     this.hasMm = image.space !== "index";
-    this.view.cursor = clampToShape(wish.cursor || this.shape.map((count) => Math.floor((count - 1) / 2)), this.shape);
+    this.view.cursor = startIn(this.shape, wish.cursor);
     this.view.isSingle = this.shape[2] === 1;
     if (this.view.isSingle) Object.assign(this.view, { focus: "axial", has3d: false });
     this.grey = this.windows.get(imageId) || new GreyWindow(image, image.display_window);
     this.windows.set(imageId, this.grey);
-    this.isHuge = this.shape.reduce((product, count) => product * count, 1) > MOST_VOXELS;
+    this.isHuge = isHuge(this.shape);
     if (this.isHuge) {
       await this.useStage("slices");
       this.say("A very large volume: the server cuts the slices.");
     }
     return this.#load(image);
+  }
+
+  /**
+   * Read ahead what `open` will show first of a case: on slices the planes at the crosshair and their neighbours.
+   * @param {any} caseData @param {string} imageId @param {{cursor: number[]|null, query: Record<string, any>}} wish
+   */
+  async prefetch(caseData, imageId, { cursor, query }) {
+    const image = caseData.images.find((one) => one.image_id === imageId);
+    if (!image?.url) return;
+    const isCut = !this.api.isReadOnly && (this.stage.kind === "slices" || isHuge(image.shape_ijk));
+    if (!isCut) return this.volumes.prefetch([(image.bytes || 0) > PREVIEW_ABOVE ? image.preview_url : null, image.url]);
+    const limits = image.display_window || (await this.slices.windowOf(caseData, imageId));
+    const [affine, at] = [displayAffine(image), startIn(image.shape_ijk, cursor)];
+    // As `open` will have it: one plane of a flat image, else three, the large one first.
+    const isSingle = image.shape_ijk[2] === 1;
+    const focus = this.view.large || (isSingle ? "axial" : this.view.focus);
+    const planes = cellsOf({ focus, isSingle, has3d: false }).map((cell) => cell.plane);
+    const wanted = planes.map((plane) => ({ plane, index: at[viewOf(plane, affine).normal] }));
+    const normal = viewOf(planes[0], affine).normal;
+    for (const index of aheadOf(at[normal], undefined, image.shape_ijk[normal])) wanted.push({ plane: planes[0], index });
+    for (const one of wanted) {
+      // One after the other: what is looked at now comes first at the server.
+      await this.slices.get(this.slices.address(caseData, imageId, { ...one, limits, query })).catch(() => {});
+    }
+    return undefined;
   }
 
   /** Say why there is no picture. @param {{reason: string, cure?: string}} [problem] */
@@ -116,12 +143,8 @@ export class Picture {
   /** Cut a slice: by the server, in an exported page by the page itself. */
   async cut({ plane, index, limits, isHidden }) {
     if (this.api.isReadOnly) return localCutter(this.nifti, this.stage.views, this.image.is_inverted)({ plane, index, limits });
-    const { out, case_id: caseId } = this.caseData;
-    const query = new URLSearchParams({ wl: limits.map((value) => value.toFixed(4)).join(","), ...(isHidden ? {} : this.sliceQuery()) });
-    const picture = new Image();
-    picture.src = `./api/case/${out}/${caseId}/slice/${this.image.image_id}/${plane}/${index}.png?${query}`;
-    await picture.decode();
-    return picture;
+    const query = isHidden ? {} : this.sliceQuery();
+    return this.slices.get(this.slices.address(this.caseData, this.image.image_id, { plane, index, limits, query }));
   }
 
   /** Have slices cut anew if something else is to be burnt into them. */
@@ -280,10 +303,9 @@ export class Picture {
 
   async #showSlices(image) {
     if (!this.grey.limits) {
-      const { out, case_id: caseId } = this.caseData;
-      const { window } = await this.api.get(`case/${out}/${caseId}/slices/${image.image_id}`);
-      this.grey.suggest([window.low, window.high]);
+      const limits = await this.slices.windowOf(this.caseData, image.image_id);
       if (this.image !== image) return;
+      this.grey.suggest(limits);
     }
     this.stage.limits = this.grey.limits;
     this.stage.setGeometry(this.affine, this.shape);
@@ -336,4 +358,14 @@ export class Picture {
     const world = { axial: 2, coronal: 1, sagittal: 0 }[tile.plane];
     return `${name}   ${slice + 1} / ${count}${mm ? `   ${mm[world].toFixed(1)} mm` : ""}`;
   }
+}
+
+/** Whether a graphics card may run out of memory on an image. */
+export function isHuge(shape) {
+  return shape.reduce((product, count) => product * count, 1) > MOST_VOXELS;
+}
+
+/** Where the crosshair stands at first: where one wishes, else in the middle. */
+function startIn(shape, wish) {
+  return clampToShape(wish || shape.map((count) => Math.floor((count - 1) / 2)), shape);
 }

@@ -192,12 +192,9 @@ export class SliceStage {
     const last = this.lastIndex[request.plane];
     if (last === request.index) return;
     this.lastIndex[request.plane] = request.index;
-    const sense = last === undefined || last < request.index ? 1 : -1;
-    const count = this.shape[this.views[request.plane].normal];
-    for (const step of AHEAD) {
-      const index = request.index + sense * step;
+    for (const index of aheadOf(request.index, last, this.shape[this.views[request.plane].normal])) {
       const key = JSON.stringify({ ...request, index });
-      if (index < 0 || index >= count || this.pictures.has(key)) continue;
+      if (this.pictures.has(key)) continue;
       this.pictures.set(key, null);
       this.#ask(key, { ...request, index });
     }
@@ -208,6 +205,12 @@ export class SliceStage {
     this.lastIndex = {};
     this.pictures.clear();
   }
+}
+
+/** Which slices are wanted next: first those in the direction one came. */
+export function aheadOf(index, last, count) {
+  const sense = last === undefined || last < index ? 1 : -1;
+  return AHEAD.map((step) => index + sense * step).filter((next) => next >= 0 && next < count);
 }
 
 /** Cut a slice in the page itself, out of a volume that it holds. */
