@@ -133,6 +133,8 @@ class Finding:
         perpendicular_ends_ras_mm: The end points of that diameter.
         size_voxels: Number of its voxels, everywhere.
         score_kind: A calibrated score is the share of such marks that are true; a raw one promises nothing.
+        slice_boxes_ijk: Of a network that marks slices, the box in each slice, half-open like `box_ijk`, which holds
+            them all; empty where the finding was not found slice by slice.
     """
 
     finding_id: str
@@ -150,6 +152,7 @@ class Finding:
     perpendicular_ends_ras_mm: tuple[Triple, Triple] | None = None
     size_voxels: int | None = None
     score_kind: ConfidenceKind = "raw"
+    slice_boxes_ijk: tuple[BoxIJK, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,8 +8,8 @@ from numpy.typing import NDArray
 
 from diascope.findings import Finding, HeatmapRecord, ImageFacts, Label
 from diascope.geometry import Grid, IndexGrid
-from diascope.imaging.heatmap_preview import VERDICT_COLOURS, draw_heatmap
-from diascope.imaging.page import FINDING_COLOUR, LINE_PX, MARGIN_PX, PANEL_PX
+from diascope.imaging.heatmap_preview import VERDICT_COLOURS, draw_heatmap, title_of
+from diascope.imaging.page import FINDING_COLOUR, LINE_PX, MARGIN_PX, PANEL_PX, font, wrapped
 from diascope.volume import Heatmap, Mask, Volume
 
 # A thick-slice image, 80 x 60 pixels of 2 mm and 9 slices of 8 mm: shown slice by slice, plain and coloured.
@@ -132,6 +132,47 @@ def test_the_finding_that_is_explained_has_its_box() -> None:
 
     yellow = tuple(int(FINDING_COLOUR[n : n + 2], 16) for n in (1, 3, 5))
     assert has_colour(picture, yellow)  # type: ignore[arg-type]
+
+
+def yellow_places(picture: NDArray[np.uint8]) -> NDArray[np.float64]:
+    """(n, 2) rows and columns of the left panel, in voxels, that have the colour of a finding's box."""
+    top, high = MARGIN_PX + 2 * LINE_PX, round(60 * PANEL_PX / 80)
+    panel = picture[top : top + high, MARGIN_PX : MARGIN_PX + PANEL_PX].astype(int)
+    yellow = [int(FINDING_COLOUR[n : n + 2], 16) for n in (1, 3, 5)]
+    return np.argwhere((np.abs(panel - yellow) < 10).all(axis=2)) / (PANEL_PX / 80)
+
+
+def test_the_box_is_that_of_the_slice_which_is_shown_and_not_the_one_around_all_slices() -> None:
+    boxes = (((20, 20, 5), (70, 50, 6)), ((50, 20, 6), (70, 40, 7)), ((50, 20, 7), (70, 50, 8)))
+    finding = Finding("tiny-1", "tiny", "img-1", "tumour", 0.9, ((20, 20, 5), (70, 50, 8)), slice_boxes_ijk=boxes)
+
+    places = yellow_places(draw_heatmap(volume(), heat(), record(finding_id="tiny-1"), findings=[finding]))
+    box = places[places[:, 0] >= 19.9]
+
+    assert box.min(axis=0) == pytest.approx([20, 50], abs=0.5)
+    assert box.max(axis=0) == pytest.approx([40, 70], abs=0.5)
+
+
+def test_a_slice_between_the_boxes_of_a_finding_shows_none() -> None:
+    boxes = (((50, 20, 3), (70, 40, 4)), ((50, 20, 8), (70, 40, 9)))
+    finding = Finding("tiny-1", "tiny", "img-1", "tumour", 0.9, ((50, 20, 3), (70, 40, 9)), slice_boxes_ijk=boxes)
+
+    assert not len(yellow_places(draw_heatmap(volume(), heat(), record(finding_id="tiny-1"), findings=[finding])))
+
+
+def test_a_title_and_a_reason_of_any_length_are_written_to_their_end() -> None:
+    one = Finding("flair_glioma_detection-12", "tiny", "img-1", "tumour", 0.9, ((50, 10, 5), (70, 30, 8)))
+    of_it = record("unsupported", bundle="a_network_with_a_long_name_" * 6, trust_reason="a reason of many words " * 40)
+
+    width = draw_heatmap(volume(), heat(), of_it, findings=[one]).shape[1] - 2 * MARGIN_PX
+    title = wrapped(title_of(of_it, [one]), width, 15)
+
+    assert "tumour, finding 12, score 0.90, by hires cam" in " ".join(title)
+    assert "".join(title).replace(" ", "") == title_of(of_it, [one]).replace(" ", "")
+    assert max(font(15).getlength(line) for line in title) <= width
+    short = draw_heatmap(volume(), heat(), record("unsupported"), findings=[one])
+    lines = len(wrapped(of_it.trust_reason, width, 13)) - 1 + len(title) - 1
+    assert draw_heatmap(volume(), heat(), of_it, findings=[one]).shape[0] - short.shape[0] == lines * LINE_PX
 
 
 def test_off_a_grid_the_map_covers_the_image_from_edge_to_edge() -> None:

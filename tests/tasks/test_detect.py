@@ -142,3 +142,16 @@ def test_a_box_thinner_than_a_voxel_still_has_a_voxel() -> None:
 
 def test_a_box_outside_the_image_is_no_finding() -> None:
     assert detect(seen((4, 0.9, 1, (60, 60, 70, 70))), IndexGrid(SHAPE), bundle(), "image") == ()
+
+
+def test_a_finding_tells_the_box_of_every_slice_also_on_a_grid_that_runs_the_other_way() -> None:
+    boxes = seen((2, 0.9, 1, (10, 10, 20, 22)), (3, 0.8, 1, (12, 10, 30, 22)))
+    # The source's slices are its first axis, and run against the network's.
+    turned = Grid((SHAPE[2], 50, 40), np.array([[0, 0, 1.0, 0], [0, 1, 0, 0], [-1.0, 0, 0, 8], [0, 0, 0, 1]]))
+
+    (straight,) = detect(boxes, IndexGrid(SHAPE), bundle(), "img-1")
+    (other,) = detect(boxes, turned, bundle(), "img-1")
+
+    assert straight.slice_boxes_ijk == (((10, 10, 2), (20, 22, 3)), ((12, 10, 3), (30, 22, 4)))
+    assert straight.box_ijk == ((10, 10, 2), (30, 22, 4))
+    assert other.slice_boxes_ijk == (((5, 10, 12), (6, 22, 30)), ((6, 10, 10), (7, 22, 20)))

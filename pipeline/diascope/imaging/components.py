@@ -56,6 +56,27 @@ def components(mask: Mask, value: int, *, smallest_voxels: int = 1) -> tuple[Com
     return tuple(sorted(found, key=lambda part: (-part.size_voxels, part.box_ijk)))
 
 
+def slice_boxes_of(part: Component, axis: int) -> tuple[BoxIJK, ...]:
+    """Find the box of a part in each slice that it reaches.
+
+    Args:
+        part: In the image.
+        axis: Of the image, that the slices are stacked along.
+
+    Returns:
+        One slice thick each, half-open, in the order of the slices.
+    """
+    found = []
+    for at in range(part.voxels.shape[axis]):
+        inner = bounding_box(part.voxels.take([at], axis=axis))
+        if inner is not None:
+            shift = [low + (at if other == axis else 0) for other, low in enumerate(part.box_ijk[0])]
+            (i0, j0, k0), (i1, j1, k1) = inner
+            di, dj, dk = shift
+            found.append(((i0 + di, j0 + dj, k0 + dk), (i1 + di, j1 + dj, k1 + dk)))
+    return tuple(found)
+
+
 def bounding_box(where: NDArray[np.bool_]) -> BoxIJK | None:
     """Find the smallest box that holds all that is true.
 

@@ -4,7 +4,6 @@ A map that failed a question is not drawn unless it is asked for, and then it is
 a map in which no place speaks for the target has no colours to show.
 """
 
-import textwrap
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -28,9 +27,11 @@ from diascope.imaging.page import (
     in_words,
     longest_side_mm,
     nearest,
+    number_of,
     plain_panel,
     row_of_panels,
     with_boxes,
+    wrapped,
     write_line,
 )
 from diascope.imaging.planes import Plane, planes_of
@@ -50,8 +51,6 @@ VERDICT_COLOURS: dict[str, RGB] = {
 MOST_PART = 0.75
 
 BAR_PX = 160
-LINE_CHARACTERS = 118
-MOST_REASON_LINES = 4
 
 
 def draw_heatmap(
@@ -82,14 +81,15 @@ def draw_heatmap(
     reasons = [*_why_not_drawn(record, draw_unsupported=draw_unsupported), record.trust_reason]
     is_drawn = len(reasons) == 1
     row = row_of_panels(_panels(volume, heat, record, drawn, findings), volume.space) if is_drawn else None
-    lines = [line for reason in reasons for line in textwrap.wrap(reason, LINE_CHARACTERS)][:MOST_REASON_LINES]
     width = max(row.width + 2 * MARGIN_PX if row else 0, 2 * PANEL_PX)
-    high = (row.height + MARGIN_PX if row else 0) + MARGIN_PX * 2 + LINE_PX * (2 + len(lines) + is_drawn)
+    title = wrapped(title_of(record, findings), width - 2 * MARGIN_PX, 15)
+    lines = [line for reason in reasons for line in wrapped(reason, width - 2 * MARGIN_PX, 13)]
+    high = (row.height + MARGIN_PX if row else 0) + MARGIN_PX * 2 + LINE_PX * (1 + len(title) + len(lines) + is_drawn)
     page = Image.new("RGB", (width, high), BACKGROUND)
     draw = ImageDraw.Draw(page)
-    title = f"Heatmap of {in_words(record.target)} by {in_words(record.method)}   {record.bundle}"
-    write_line(draw, title, MARGIN_PX, 15, TEXT)
-    top = MARGIN_PX + LINE_PX
+    for at, line in enumerate(title):
+        write_line(draw, line, MARGIN_PX + at * LINE_PX, 15, TEXT)
+    top = MARGIN_PX + len(title) * LINE_PX
     if row:
         page.paste(row, (MARGIN_PX, top))
         top += row.height + MARGIN_PX
@@ -99,6 +99,12 @@ def draw_heatmap(
     for at, line in enumerate(lines, start=1):
         write_line(draw, line, top + at * LINE_PX, 13, DIM)
     return np.asarray(page)
+
+
+def title_of(record: HeatmapRecord, findings: Sequence[Finding]) -> str:
+    """Say what is explained: a finding by its number and score."""
+    about = "".join(f", finding {number_of(one)}, score {one.score:.2f}," for one in findings)
+    return f"Heatmap of {in_words(record.target)}{about} by {in_words(record.method)}   {record.bundle}"
 
 
 def _why_not_drawn(record: HeatmapRecord, *, draw_unsupported: bool) -> list[str]:

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-from diascope.findings import Finding
+from diascope.findings import BoxIJK, Finding
 from diascope.geometry import Grid, Space
 from diascope.imaging.intensity import GreyRange, to_grey
 from diascope.imaging.planes import Plane
@@ -150,20 +150,68 @@ def with_boxes(panel: Panel, shape: tuple[int, ...], findings: Sequence[Finding]
     page = Image.fromarray(panel.picture)
     draw = ImageDraw.Draw(page)
     for finding in findings:
-        low, high = finding.box_ijk[0][plane.through_axis], finding.box_ijk[1][plane.through_axis]
-        if low <= panel.at < high:
-            top, left, bottom, end = plane.box_in_picture(finding.box_ijk, shape)
+        here = box_in_slice(finding, plane.through_axis, panel.at)
+        if here is not None:
+            top, left, bottom, end = plane.box_in_picture(here, shape)
             box = (left * right, top * down, end * right - 1, bottom * down - 1)
             draw.rectangle(box, outline=FINDING_COLOUR, width=2)
-            text = f"{finding.label} {finding.score:.2f}"
+            text = f"{number_of(finding)} {in_words(finding.label)} {finding.score:.2f}"
             place = (box[0], box[1] - 16 if box[1] > 16 else box[3] + 2)
             draw.text(place, text, FINDING_COLOUR, font(12), stroke_width=2, stroke_fill=(0, 0, 0))
     return replace(panel, picture=np.asarray(page))
 
 
+def box_in_slice(finding: Finding, axis: int, at: int) -> BoxIJK | None:
+    """Cut a finding by a slice: its box there, which is smaller than the box that holds all of it.
+
+    Args:
+        finding: With a box for each slice it was found in, or with one for all.
+        axis: Of the image, that the slice is cut across.
+        at: Index of the slice.
+
+    Returns:
+        Half-open; None where the slice does not go through it.
+    """
+    boxes = finding.slice_boxes_ijk or (finding.box_ijk,)
+    cut = [np.array(box) for box in boxes if box[0][axis] <= at < box[1][axis]]
+    if not cut:
+        return None
+    low, high = np.min([box[0] for box in cut], axis=0), np.max([box[1] for box in cut], axis=0)
+    (i0, j0, k0), (i1, j1, k1) = low.tolist(), high.tolist()
+    return (i0, j0, k0), (i1, j1, k1)
+
+
+def number_of(finding: Finding) -> str:
+    """Give the number that a finding has in its case, such as `2` of `flair_glioma_detection-2`."""
+    return finding.finding_id.rpartition("-")[2]
+
+
 def in_words(name: str) -> str:
     """Write a name such as `white_matter` as people do."""
     return name.replace("_", " ")
+
+
+def wrapped(text: str, width_px: int, size: int) -> list[str]:
+    """Break a text into lines that fit, between words; a word that does not fit is broken.
+
+    Args:
+        text: Without line breaks.
+        width_px: Of a line.
+        size: Of the font.
+    """
+    face, lines = font(size), [""]
+    for word in text.split(" "):
+        longer = f"{lines[-1]} {word}" if lines[-1] else word
+        if face.getlength(longer) <= width_px:
+            lines[-1] = longer
+            continue
+        if lines[-1]:
+            lines.append("")
+        for letter in word:
+            if lines[-1] and face.getlength(lines[-1] + letter) > width_px:
+                lines.append("")
+            lines[-1] += letter
+    return lines
 
 
 def write_line(draw: ImageDraw.ImageDraw, text: str, top: int, size: int, colour: RGB) -> None:

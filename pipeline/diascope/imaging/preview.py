@@ -32,6 +32,7 @@ from diascope.imaging.page import (
     plain_panel,
     row_of_panels,
     with_boxes,
+    wrapped,
     write_line,
 )
 from diascope.imaging.planes import best_slice, planes_of, values_present
@@ -79,11 +80,14 @@ def draw_preview(
     present, absent = _found_labels(overlays)
     legend = _wrap_legend(_legend_entries(present, here), width - 2 * MARGIN_PX)
     notes = _notes(volume, absent, shown)
-    page = Image.new("RGB", (width, row.height + MARGIN_PX * 3 + LINE_PX * (1 + len(legend) + len(notes))), BACKGROUND)
+    head = wrapped(caption, width - 2 * MARGIN_PX, 15)
+    lines = len(head) + len(legend) + len(notes)
+    page = Image.new("RGB", (width, row.height + MARGIN_PX * 3 + LINE_PX * lines), BACKGROUND)
     draw = ImageDraw.Draw(page)
-    write_line(draw, caption, MARGIN_PX, 15, TEXT)
-    page.paste(row, (MARGIN_PX, MARGIN_PX + LINE_PX))
-    top = row.height + 2 * MARGIN_PX + LINE_PX
+    for at, line in enumerate(head):
+        write_line(draw, line, MARGIN_PX + at * LINE_PX, 15, TEXT)
+    page.paste(row, (MARGIN_PX, MARGIN_PX + len(head) * LINE_PX))
+    top = row.height + 2 * MARGIN_PX + len(head) * LINE_PX
     for at, line in enumerate(legend):
         _draw_legend_row(draw, line, top + at * LINE_PX)
     for at, note in enumerate(notes, start=len(legend)):

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from diascope.bundles.find import BundleInfo
 from diascope.findings import Finding
 from diascope.geometry import Space, affine_of
-from diascope.imaging.components import Component, bounding_box
+from diascope.imaging.components import Component, bounding_box, slice_boxes_of
 from diascope.imaging.measurements import place_finding
 from diascope.imaging.resample import GridOfLogits
 
@@ -82,7 +82,10 @@ def detect(seen: GridOfLogits, space: Space, bundle: BundleInfo, image_id: str) 
     for name, lesion in lesions_of(seen.logits, bundle).items():
         part = _as_part(lesion, seen, space)
         if part is not None:
-            finding = Finding(name, bundle.name, image_id, names[lesion[0].label], score_of(lesion), part.box_ijk)
+            label, boxes = names[lesion[0].label], slice_boxes_of(part, _slice_axis(seen, space))
+            finding = Finding(
+                name, bundle.name, image_id, label, score_of(lesion), part.box_ijk, slice_boxes_ijk=boxes
+            )
             found.append(place_finding(finding, part, space))
     return tuple(found)
 
@@ -186,6 +189,12 @@ def _as_part(lesion: Sequence[Detection], seen: GridOfLogits, space: Space) -> C
     centre_i, centre_j, centre_k = (np.argwhere(where).mean(axis=0) + low).tolist()
     box = (int(i0 + low[0]), int(j0 + low[1]), int(k0 + low[2])), (int(i1 + low[0]), int(j1 + low[1]), int(k1 + low[2]))
     return Component(lesion[0].label, box, voxels, (centre_i, centre_j, centre_k))
+
+
+def _slice_axis(seen: GridOfLogits, space: Space) -> int:
+    """Say which axis of the source the network's slices are stacked along."""
+    through = np.linalg.inv(affine_of(space))[:3, :3] @ seen.affine[:3, 2]
+    return int(np.abs(through).argmax())
 
 
 def _without_gaps(lesion: Sequence[Detection]) -> tuple[Detection, ...]:
