@@ -87,7 +87,7 @@ def _one_case(
     said = GridOfLogits(run_network(opened, prepared), prepared.affine)
     middle = time.process_time()
     order = HeatmapOrder(ExplainSettings(), is_checked)
-    maps = make_maps(order, bundle, "image", opened, (prepared, said))
+    maps = make_maps(order, bundle, "image", [opened], (prepared, said))
     return middle - start, time.process_time() - middle, maps
 
 

@@ -9,7 +9,14 @@ that shows it most; of a detector the box with the highest score. Cases in which
 network does not see the label are left out and counted. Where the manifest has a label
 map, the map is compared with it, in the slices that were explained. Rows are appended to
 OUT/checks.csv, so that a run can be continued; `--table` only prints what is there.
-OUT/pictures holds one picture per case and method.
+OUT/pictures holds one picture per case and method. A method may name its layer:
+`hires_cam@encoder.downsamples.1`; to choose between them without looking at the test
+cases there is `--split calibration`.
+
+    python benchmarks/explain_checks.py flair_glioma_segmentation MANIFEST DATA --label tumour --card -o OUT
+
+writes the table of OUT/checks.csv into the section Heatmaps of the bundle's card and locks
+the bundle anew. What a person wrote below the table stays; `--remark TEXT` replaces it.
 """
 
 import argparse
@@ -24,6 +31,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from diascope.bundles.card import CARD, remark_of, write_section
 from diascope.bundles.find import BundleInfo, find_bundle
 from diascope.bundles.network import NetworkInput, OpenNetwork, open_network, prepare_input
 from diascope.errors import PipelineError
@@ -46,6 +54,8 @@ BUDGET = MethodBudget(steps=16, draws=8, cells=12, supervoxels=30, samples=120)
 CHECKS = CheckSettings(
     reinitialisations=3, random_maps=19, centre_blobs=6, steps=5, windows=2, removals=16, noisy_images=1
 )
+
+SECTION = "Heatmaps"
 
 COLUMNS = {
     "depends_on_weights": "similarity to fresh weights",
@@ -73,6 +83,9 @@ def main() -> None:
     """Run what is asked for, then print the table."""
     told = _arguments()
     rows = told.out / "checks.csv"
+    if told.card:
+        _write_card(told, pd.read_csv(rows))
+        return
     if not told.table:
         (told.out / "pictures").mkdir(parents=True, exist_ok=True)
         _run(told, rows)
@@ -89,8 +102,26 @@ def table(rows: pd.DataFrame) -> str:
         lines.append(f"| {verdict_word} | " + " | ".join(map(str, counts)) + " |")
     for column, title in COLUMNS.items():
         cells = [_mean_and_interval(rows.loc[rows["method"] == name, column]) for name in methods]
-        lines.append(f"| {title} | " + " | ".join(cells) + " |")
+        if any(cells):
+            lines.append(f"| {title} | " + " | ".join(cells) + " |")
     return "\n".join(lines)
+
+
+def _write_card(told: argparse.Namespace, rows: pd.DataFrame) -> None:
+    """Put the table into the bundle's card, and lock the bundle anew."""
+    folder = find_bundle(told.bundle).folder
+    remark = told.remark if told.remark is not None else remark_of((folder / CARD).read_text(), SECTION)
+    versions = " and ".join(sorted(set(rows["version"].astype(str)))) if "version" in rows else "not noted"
+    of = f" with {told.seen_only.replace('=', ' ')}" if told.seen_only else ""
+    methods = ",".join(dict.fromkeys(rows["method"]))
+    intro = (
+        f"Explained is {told.label}; version {versions}, {rows['case'].nunique()} cases of the split {told.split}{of} of\n"
+        f"`{told.manifest.as_posix()}` in which the network sees it. Mean and 95 % interval of a bootstrap over cases; what\n"
+        f"each line means: `docs/heatmaps.md` of diascope.\n"
+        f"`python benchmarks/explain_checks.py {told.bundle} {told.manifest.as_posix()} DATA --label {told.label} "
+        f"--methods {methods} -o OUT`"
+    )
+    print(write_section(folder, folder.parent / "bundles.lock", SECTION, f"{intro}\n\n{table(rows)}\n\n{remark}"))
 
 
 def _arguments() -> argparse.Namespace:
@@ -102,6 +133,9 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--seen-only", default="", help="column=value of the manifest: only these cases")
     parser.add_argument("--methods", default="grad_cam,hires_cam")
     parser.add_argument("--layer", default=None)
+    parser.add_argument("--split", default="test")
+    parser.add_argument("--card", action="store_true")
+    parser.add_argument("--remark", default=None)
     parser.add_argument("--cases", type=int, default=4)
     parser.add_argument("--slices", type=int, default=3)
     parser.add_argument("-o", "--out", type=Path, required=True)
@@ -135,7 +169,14 @@ def _run(told: argparse.Namespace, rows: Path) -> None:
             map_affine, affine = map_affines(to_heatmap(raw, volume.space), volume.space)
             heat = map_on_grid(to_heatmap(raw, volume.space).data, map_affine, volume.space.shape, affine)
             trust, reason = verdict(checks)
-            row = {"case": case, "method": method, "trust": trust, "layer": raw.layer, "seconds": seconds}
+            row = {
+                "case": case,
+                "method": method,
+                "version": bundle.version,
+                "trust": trust,
+                "layer": raw.layer,
+                "seconds": seconds,
+            }
             row |= {"forwards": raw.forwards, "completeness_error": raw.completeness_error}
             row |= {one.name: one.value for one in checks} | _where(heat, truth) | {"reason": reason}
             _append(rows, row)
@@ -146,7 +187,9 @@ def _run(told: argparse.Namespace, rows: Path) -> None:
 def _cases(told: argparse.Namespace) -> Iterator[tuple[str, Volume, NDArray[np.bool_] | None]]:
     column, _, value = told.seen_only.partition("=")
     with told.manifest.open(newline="") as lines:
-        test = [row for row in csv.DictReader(lines) if row["split"] == "test" and (not column or row[column] == value)]
+        test = [
+            row for row in csv.DictReader(lines) if row["split"] == told.split and (not column or row[column] == value)
+        ]
     for row in test[: told.cases]:
         truth = _volume(told.data / row["label"]).data > 0 if row.get("label") else None
         yield row["case"], _volume(told.data / row["image"]), truth
@@ -168,8 +211,9 @@ def _request(
     told: argparse.Namespace,
 ) -> ExplainRequest | None:
     """Ask as a run does; of a segmentation only a few slices, so that the dear methods end."""
+    name, _, layer = method.partition("@")
     settings = ExplainSettings.model_validate(
-        {"targets": [told.label], "method": method, "layer": told.layer, "budget": BUDGET, "part": "largest"}
+        {"targets": [told.label], "method": name, "layer": layer or told.layer, "budget": BUDGET, "part": "largest"}
     )
     found = requests_for(settings, bundle, logits)
     if not found:
@@ -192,7 +236,17 @@ def _where(heat: NDArray[np.float32], truth: NDArray[np.bool_] | None) -> dict[s
 
 
 def _append(path: Path, row: dict[str, object]) -> None:
-    names = ["case", "method", "trust", "layer", *COLUMNS, "weights_as_locked", "has_positive_evidence", "reason"]
+    names = [
+        "case",
+        "method",
+        "version",
+        "trust",
+        "layer",
+        *COLUMNS,
+        "weights_as_locked",
+        "has_positive_evidence",
+        "reason",
+    ]
     is_new = not path.is_file()
     with path.open("a", newline="") as file:
         writer = csv.DictWriter(file, names, extrasaction="ignore")

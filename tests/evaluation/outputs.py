@@ -18,8 +18,8 @@ from diascope.findings import (
 )
 from diascope.geometry import Grid, Space
 from diascope.io.outfolder import OutFolder
-from diascope.io.write_nifti import write_mask
-from diascope.volume import Mask
+from diascope.io.write_nifti import write_mask, write_volume
+from diascope.volume import Mask, Volume
 
 SHAPE = (9, 11, 7)
 GRID = Grid(SHAPE, np.array([[0.7, 0, 0, 5], [0, -0.8, 0, 9], [0, 0, 2.5, -3], [0, 0, 0, 1.0]]))
@@ -43,6 +43,8 @@ def write_case(
     scores: dict[str, float] | None = None,
     patient: str | None = None,
     space: Space = GRID,
+    is_stored: bool = False,
+    chosen_for: tuple[str, ...] = (),
 ) -> None:
     """Write a case with one image and what one network made of it."""
     folder = out.case(case_id)
@@ -53,12 +55,16 @@ def write_case(
         write_mask(folder / "net.seg.nii.gz", Mask(predicted, space, LABELS))
         labels = tuple(Label(value, name, "#00ff00") for value, name in LABELS.items())
         segmentations = (Segmentation("net", image_id, "net.seg.nii.gz", labels),)
+    stored = f"{image_id}.nii.gz" if is_stored else None
+    if stored:
+        data = np.zeros(space.shape, np.float32)
+        write_volume(folder / stored, Volume(data, space, ImageFacts(modality="MR"), image_id))
     facts = ImageFacts(sex="F", manufacturer="SIEMENS", patient_key=patient, extra=(("clinic", "north"),))
     predictions = tuple(Prediction("net", image_id, target, score) for target, score in (scores or {}).items())
     report = CaseReport(
         case_id,
         "done",
-        images=(ImageRecord(image_id, facts),),
+        images=(ImageRecord(image_id, facts, chosen_for=chosen_for, stored=stored),),
         segmentations=segmentations,
         findings=findings,
         predictions=predictions or None,

@@ -6,7 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from diascope.evaluation.collect import Compared, compare
+from diascope.evaluation.collect import compare
+from diascope.evaluation.rows import Compared
 from diascope.evaluation.settings import DetectionTruth, EvaluationSettings
 from diascope.findings import Finding, read_report
 from diascope.geometry import Grid, IndexGrid
@@ -193,3 +194,80 @@ def test_a_truth_is_compared_with_the_network_that_draws_it_beside_one_that_draw
 
     assert {row.origin.bundle for row in found.labels} == {drawn.bundle}
     assert found.problems == ()
+
+
+FOUND = Finding("finder-1", "finder", "img-c1", "tumour", 0.9, ((1, 1, 1), (5, 5, 4)))
+
+
+def test_a_run_that_only_marks_lesions_is_judged_by_a_truth_that_is_a_label_map(out: OutFolder) -> None:
+    write_case(out, "c1", None, findings=(FOUND,), is_stored=True, chosen_for=("finder",))
+    write_case(out, "c2", None, findings=(), is_stored=True, chosen_for=("finder",))
+
+    rows = [{"case": name, "truth": map_of(TUMOUR), "label": "tumour"} for name in ("c1", "c2")]
+    found = compared(out, rows)
+
+    assert found.problems == ()
+    assert [(row.origin.case_id, row.origin.bundle, row.label) for row in found.scans] == [
+        ("c1", "finder", "tumour"),
+        ("c2", "finder", "tumour"),
+    ]
+    assert [len(row.scan.marks) for row in found.scans] == [1, 0]
+    assert found.scans[1].scan.lesions[0].low == (1.0, 1.0, 1.0)
+
+
+def test_a_detector_that_found_nothing_anywhere_has_missed_what_the_row_names(out: OutFolder) -> None:
+    write_case(out, "c1", None, findings=(), is_stored=True, chosen_for=("finder",))
+
+    found = compared(out, [{"case": "c1", "truth": map_of(TUMOUR), "label": "tumour"}])
+
+    assert [(row.origin.bundle, len(row.scan.lesions), len(row.scan.marks)) for row in found.scans] == [
+        ("finder", 1, 0)
+    ]
+
+
+def test_marks_belong_to_the_network_that_made_them_and_not_to_the_one_that_draws(out: OutFolder) -> None:
+    write_case(out, "c1", map_of(TUMOUR), findings=(FOUND,), chosen_for=("net", "finder"))
+
+    found = compared(out, [{"case": "c1", "truth": map_of(TUMOUR), "label": "tumour"}])
+
+    assert [row.origin.bundle for row in found.labels if row.score.label == "tumour"] == ["net"]
+    assert [(row.origin.bundle, len(row.scan.marks)) for row in found.scans] == [("finder", 1)]
+
+
+def test_a_truth_that_is_a_label_map_says_whether_a_class_is_there(out: OutFolder) -> None:
+    for name in ("c1", "c2"):
+        write_case(out, name, None, scores={"tumour": 0.7}, is_stored=True, chosen_for=("net",))
+
+    rows = [{"case": "c1", "truth": map_of(TUMOUR)}, {"case": "c2", "truth": map_of()}]
+    found = compared(out, rows)
+
+    assert [(row.origin.case_id, row.target, row.is_positive, row.score) for row in found.classes] == [
+        ("c1", "tumour", True, 0.7),
+        ("c2", "tumour", False, 0.7),
+    ]
+
+
+def test_a_class_that_the_manifest_names_wins_over_the_label_map(out: OutFolder) -> None:
+    write_case(out, "c1", None, scores={"tumour": 0.7}, is_stored=True)
+
+    rows = [{"case": "c1", "truth": map_of(TUMOUR)}, {"case": "c1", "target": "tumour", "positive": 0}]
+
+    assert [row.is_positive for row in compared(out, rows).classes] == [False]
+
+
+def test_a_truth_of_what_is_drawn_is_no_truth_of_another_class(out: OutFolder) -> None:
+    write_case(out, "c1", map_of(TUMOUR), scores={"pneumonia": 0.7})
+
+    found = compared(out, [{"case": "c1", "truth": map_of(TUMOUR)}], truth_labels={1: "tumour"})
+
+    assert found.classes == ()
+    assert [row.score.label for row in found.labels] == ["tumour"]
+
+
+def test_without_the_image_nothing_says_where_the_truth_lies(out: OutFolder) -> None:
+    write_case(out, "c1", None, findings=(FOUND,), chosen_for=("finder",))
+
+    found = compared(out, [{"case": "c1", "truth": map_of(TUMOUR), "label": "tumour"}])
+
+    assert [(one.case_id, one.code) for one in found.problems] == [("c1", "no_image")]
+    assert found.scans == ()

@@ -11,7 +11,7 @@ from diascope.evaluation.evaluate import as_json, evaluate, scalars, write_evalu
 from diascope.evaluation.heatmap_hits import heatmap_hits, hit_rates
 from diascope.evaluation.proportions import wilson
 from diascope.evaluation.settings import EvaluationSettings
-from diascope.findings import HeatmapRecord, read_report
+from diascope.findings import Finding, HeatmapRecord, read_report
 from diascope.geometry import Grid, IndexGrid, Space
 from diascope.io.outfolder import OutFolder
 from diascope.io.write_nifti import write_heatmap
@@ -154,3 +154,26 @@ def test_rates_are_told_apart_by_network_label_and_method(out: OutFolder) -> Non
     rates = hit_rates([one, one, replace(one, method="occlusion")])
 
     assert {key[2]: rate.maps for key, rate in rates.items()} == {"hires_cam": 2, "occlusion": 1}
+
+
+@pytest.mark.parametrize("table", ["lesions", "classification"])
+def test_runs_that_only_mark_or_only_classify_have_the_column_and_the_size_of_the_truth(
+    out: OutFolder, tmp_path: Path, table: str
+) -> None:
+    marks = table == "lesions"
+    for name, hot in (("c0", (2, 3, 2)), ("c1", (7, 8, 2))):
+        found = Finding("net-1", "net", f"img-{name}", "tumour", 0.9, ((1, 1, 1), (5, 5, 4)))
+        scores = None if marks else {"tumour": 0.7}
+        findings = (found,) if marks else None
+        write_case(out, name, None, findings=findings, scores=scores, is_stored=True, chosen_for=("net",))
+        add_heatmap(out, name, hot)
+    rows = [{"case": name, "truth": map_of(TUMOUR), "label": "tumour"} for name in ("c0", "c1")]
+
+    found = evaluate(out, write_truth(tmp_path / "truth", rows), EvaluationSettings(rounds=20))
+    write_evaluation(found, tmp_path / "evaluation")
+
+    with (tmp_path / "evaluation" / f"{table}.csv").open() as file:
+        seen = {(row["case_id"], row["heatmap_hit"], float(row["truth_volume"])) for row in csv.DictReader(file)}
+    volume = pytest.approx(4 * 4 * 3 * 0.7 * 0.8 * 2.5)
+    assert sorted(seen) == [("c0", "1", volume), ("c1", "0", volume)]
+    assert scalars(found)["net.tumour.heatmap_hit_rate.hires_cam"] == 0.5

@@ -117,6 +117,19 @@ def test_a_map_is_drawn_below_the_segmentation(tmp_path: Path, models: Path) -> 
     assert heights[1] > 1.5 * heights[0]
 
 
+def test_the_map_of_an_ensemble_says_that_it_is_the_mean_of_its_members(tmp_path: Path) -> None:
+    for name in ("fold_a", "fold_b"):
+        write_tiny_bundle(tmp_path / "models", name)
+
+    (report,), _ = run(
+        tmp_path, tmp_path / "models", "fold_a", "bundles.0.ensemble=[fold_b]", OCCLUSION % ("sample: 1", FEW), cases=1
+    )
+
+    (record,) = report.heatmaps or ()
+    assert "the mean of the raw maps of 2 networks, on the first one's grid" in record.trust_reason
+    assert {one.name: one.passed for one in record.checks}["weights_as_locked"]
+
+
 def test_an_anatomy_is_not_explained_without_being_asked(tmp_path: Path, models: Path) -> None:
     (report,), _ = run(tmp_path, models, "tiny_bright", cases=1)
 

@@ -1,7 +1,9 @@
 """From an output folder and its truth to rows: one per image and label, class or lesion."""
 
 import dataclasses
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
@@ -9,137 +11,22 @@ import numpy as np
 from scipy import ndimage
 
 from diascope.errors import GridMismatch, InputError, PipelineError
+from diascope.evaluation.answered import Answered, of_image, words_of
 from diascope.evaluation.calibration_file import absence_of
 from diascope.evaluation.detection import Lesion, Scan, mark_of
-from diascope.evaluation.heatmap_hits import HeatmapHit, heatmap_hits
-from diascope.evaluation.segmentation import LabelScore, compare_masks
+from diascope.evaluation.heatmap_hits import heatmap_hits
+from diascope.evaluation.rows import ClassRow, Compared, LabelRow, MapRow, Origin, Problem, ScanRow
+from diascope.evaluation.segmentation import compare_masks
 from diascope.evaluation.settings import EvaluationSettings
 from diascope.evaluation.truth import Place, Places, TruthRow, read_truth_table
-from diascope.findings import CaseReport, ConfidenceKind, ImageFacts, Prediction, Segmentation, read_report
+from diascope.findings import CaseReport, Prediction, Segmentation, read_report
 from diascope.geometry import Grid
 from diascope.io.labels.nifti_map import read_nifti_map
 from diascope.io.labels.reading import read_label_map
 from diascope.io.outfolder import OutFolder
 from diascope.volume import Mask
 
-
-@dataclass(frozen=True, slots=True)
-class Origin:
-    """Whose a row is, and what is known of patient and scanner.
-
-    Attributes:
-        case_id: The case.
-        image_id: The image.
-        patient: Keyed patient; the case where the patient is not known.
-        bundle: The network.
-        facts: Of the image.
-    """
-
-    case_id: str
-    image_id: str
-    patient: str
-    bundle: str
-    facts: ImageFacts
-
-
-@dataclass(frozen=True, slots=True)
-class LabelRow:
-    """A label of an image, compared with its truth.
-
-    Attributes:
-        origin: Whose it is.
-        score: How well it fits.
-        promised: Mean missed share that was promised of this label; None if nothing was.
-        confidence: Raw, of the case, if this outline is all that it rests on; else None.
-    """
-
-    origin: Origin
-    score: LabelScore
-    promised: float | None = None
-    confidence: float | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class ClassRow:
-    """A class of an image, with its truth.
-
-    Attributes:
-        origin: Whose it is.
-        target: The class.
-        is_positive: Whether it is there.
-        score: 0..1.
-        score_kind: A raw one promises nothing.
-        covered: Whether the conformal set holds the truth; None if there is no set.
-        promised: Coverage that was promised; None if none was.
-    """
-
-    origin: Origin
-    target: str
-    is_positive: bool
-    score: float
-    score_kind: ConfidenceKind = "raw"
-    covered: bool | None = None
-    promised: float | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class MapRow:
-    """A heatmap, compared with the truth of what it explains."""
-
-    origin: Origin
-    hit: HeatmapHit
-
-
-@dataclass(frozen=True, slots=True)
-class ScanRow:
-    """An image with the lesions that are there and the marks that were made."""
-
-    origin: Origin
-    label: str
-    scan: Scan
-
-
-_Row = TypeVar("_Row", LabelRow, ClassRow)
-
-
-@dataclass(frozen=True, slots=True)
-class Problem:
-    """A truth that could not be compared: named, never dropped.
-
-    Attributes:
-        line: Line of the truth manifest.
-        case_id: Empty where none was found.
-        code: Stable short name.
-        reason: What was seen.
-    """
-
-    line: int
-    case_id: str
-    code: str
-    reason: str
-
-
-@dataclass(frozen=True, slots=True)
-class Compared:
-    """Everything that could be compared, and what could not.
-
-    Attributes:
-        labels: Of segmentations.
-        classes: Of classifications.
-        scans: Of detections.
-        maps: Of heatmaps.
-        problems: Truths without a comparison.
-        without_truth: Cases of the output folder that the manifest does not name.
-        notes: What a reader should know.
-    """
-
-    labels: tuple[LabelRow, ...]
-    classes: tuple[ClassRow, ...]
-    scans: tuple[ScanRow, ...]
-    maps: tuple[MapRow, ...]
-    problems: tuple[Problem, ...]
-    without_truth: tuple[str, ...]
-    notes: tuple[str, ...]
+_Row = TypeVar("_Row", LabelRow, ClassRow, ScanRow)
 
 
 def compare(out: OutFolder, manifest: Path, settings: EvaluationSettings) -> Compared:
@@ -151,57 +38,45 @@ def compare(out: OutFolder, manifest: Path, settings: EvaluationSettings) -> Com
     rows = read_truth_table(manifest)
     places = Places(out)
     found = _Collected()
+    matched: list[tuple[TruthRow, Place, CaseReport]] = []
     named: set[str] = set()
     for row in rows:
         place = Place("")
         try:
             place = places.find(row, manifest.parent)
             named.add(place.case_id)
-            report = read_report(out.case(place.case_id) / "case.json")
-            found.add(row, place, _Case(out.case(place.case_id), report), settings)
+            matched.append((row, place, read_report(out.case(place.case_id) / "case.json")))
+        except PipelineError as error:
+            found.problems.append(Problem(row.line, place.case_id, error.code, error.message))
+    words = words_of(report for _, _, report in matched)
+    for row, place, report in matched:
+        try:
+            found.add(row, place, Answered(out.case(place.case_id), report, words), settings)
         except PipelineError as error:
             found.problems.append(Problem(row.line, place.case_id, error.code, error.message))
     every = sorted(folder.name for folder in out.cases.iterdir()) if out.cases.is_dir() else []
     return Compared(
         tuple(found.labels.values()),
-        tuple(found.classes.values()),
+        (*found.classes.values(), *(row for key, row in found.seen_in_maps.items() if key not in found.classes)),
         tuple(found.scans.values()),
         tuple(found.maps.values()),
-        tuple(found.problems),
+        tuple(sorted(found.problems, key=lambda problem: problem.line)),
         tuple(case_id for case_id in every if case_id not in named),
         tuple(sorted(found.notes)),
     )
-
-
-@dataclass(frozen=True, slots=True)
-class _Case:
-    folder: Path
-    report: CaseReport
-
-    def origin(self, bundle: str, image_id: str) -> Origin:
-        facts = next((image.facts for image in self.report.images if image.image_id == image_id), ImageFacts())
-        return Origin(self.report.case_id, image_id, facts.patient_key or self.report.case_id, bundle, facts)
-
-    @property
-    def confidence_in_outline(self) -> float | None:
-        report = self.report
-        alone = len(report.segmentations or ()) == 1 and report.predictions is None and report.findings is None
-        return report.confidence if alone and report.confidence_kind == "raw" else None
-
-    def segmentations(self, image_id: str) -> list[Segmentation]:
-        return [one for one in self.report.segmentations or () if image_id in {"", one.image_id}]
 
 
 @dataclass(slots=True)
 class _Collected:
     labels: dict[tuple[str, str, str], LabelRow] = dataclasses.field(default_factory=dict)
     classes: dict[tuple[str, str, str], ClassRow] = dataclasses.field(default_factory=dict)
+    seen_in_maps: dict[tuple[str, str, str], ClassRow] = dataclasses.field(default_factory=dict)
     scans: dict[tuple[str, str, str], ScanRow] = dataclasses.field(default_factory=dict)
     maps: dict[tuple[str, str, str], MapRow] = dataclasses.field(default_factory=dict)
     problems: list[Problem] = dataclasses.field(default_factory=list)
     notes: set[str] = dataclasses.field(default_factory=set)
 
-    def add(self, row: TruthRow, place: Place, case: _Case, settings: EvaluationSettings) -> None:
+    def add(self, row: TruthRow, place: Place, case: Answered, settings: EvaluationSettings) -> None:
         if case.report.failure is not None:
             raise InputError(f"the case failed: {case.report.failure.reason}", code=case.report.failure.code)
         if row.is_positive is not None:
@@ -209,73 +84,111 @@ class _Collected:
         elif row.label_map is not None:
             self._add_map(row.label_map, row, case, place, settings)
 
-    def _add_class(self, row: TruthRow, place: Place, case: _Case, *, is_positive: bool) -> None:
-        said: dict[tuple[str, str], Prediction] = {}
-        for one in case.report.predictions or ():
-            if one.target == row.target and place.image_id in {"", one.image_id}:
-                key = one.bundle, one.image_id
-                said[key] = _of_image(one, said.get(key))
+    def _add_class(self, row: TruthRow, place: Place, case: Answered, *, is_positive: bool) -> None:
+        images = [image for image in case.judged_images(place.image_id) if case.classifiers(image)]
+        said = [
+            (bundle, image, one)
+            for image in images
+            for bundle, every in case.classifiers(image).items()
+            if (one := of_image(every, row.target)) is not None
+        ]
         if not said:
             raise InputError(f"the case is {case.report.status} and has no score for {row.target}", code="no_result")
-        for (bundle, image_id), one in said.items():
-            found = ClassRow(
-                case.origin(bundle, image_id),
-                row.target,
-                is_positive,
-                one.score,
-                one.score_kind,
-                _is_covered(one, is_positive=is_positive),
-                one.promised_coverage,
-            )
-            _put(self.classes, (bundle, image_id, row.target), found, row.line)
+        for bundle, image, one in said:
+            found = _class_row(case.origin(bundle, image), one, is_positive=is_positive)
+            _put(self.classes, (bundle, image, row.target), found, row.line)
 
-    def _add_map(self, path: Path, row: TruthRow, case: _Case, place: Place, settings: EvaluationSettings) -> None:
-        drawn = case.segmentations(place.image_id)
-        if not drawn:
-            raise InputError(f"the case is {case.report.status} and has no segmentation to compare", code="no_result")
+    def _add_map(self, path: Path, row: TruthRow, case: Answered, place: Place, settings: EvaluationSettings) -> None:
+        drawn, judged = case.segmentations(place.image_id), case.judged_images(place.image_id)
+        if not drawn and not judged:
+            raise InputError(f"the case is {case.report.status} and has no result to compare", code="no_result")
         mismatch: PipelineError | None = None
         compared = False
-        for segmentation in drawn:
+        comparisons: list[Callable[[], None]] = [
+            *(partial(self._compare, path, row, case, one, settings) for one in drawn),
+            *(partial(self._compare_judged, path, row, case, image, settings) for image in judged),
+        ]
+        for comparison in comparisons:
             try:
-                self._compare(path, row, case, segmentation, settings)
+                comparison()
                 compared = True
-            except GridMismatch as error:  # drawn on another image of the case
-                mismatch = error
-            except InputError as error:  # drawn by a network that looks for something else
-                if error.code != "no_common_label":
+            except GridMismatch as error:  # of another image of the case
+                mismatch = mismatch or error
+            except InputError as error:  # of a network that looks for something else, or of an image that is not there
+                if error.code not in {"no_common_label", "no_image"}:
                     raise
-                mismatch = error
+                mismatch = mismatch or error
         if mismatch is not None and not compared:
             raise mismatch
 
     def _compare(
-        self, path: Path, row: TruthRow, case: _Case, drawn: Segmentation, settings: EvaluationSettings
+        self, path: Path, row: TruthRow, case: Answered, drawn: Segmentation, settings: EvaluationSettings
     ) -> None:
         labels = {label.value: label.name for label in drawn.labels}
         predicted = read_nifti_map(case.folder / drawn.file, labels)
         read = read_label_map(path, predicted.space, settings.truth_labels)
-        truth = self._named(read, row, labels, settings)
-        pairs = settings.same_label or {name: name for name in labels.values()}
-        there = {name for layer in truth for name in layer.labels.values()}
-        if not there & set(pairs.values()):
-            raise InputError(
-                f"no label in common: predicted are {sorted(labels.values())}, true are {sorted(there)}",
-                hint="name them in truth_labels or pair them in same_label",
-                code="no_common_label",
-            )
+        truth, pairs = self._paired(read, row, labels, labels.values(), settings)
         origin = case.origin(drawn.bundle, drawn.image_id)
         for layer in truth:
-            if not set(layer.labels.values()) & set(pairs.values()):
-                continue
-            for hit in heatmap_hits(case.folder, case.report, drawn.image_id, layer, pairs):
-                self.maps[hit.bundle, hit.image_id, hit.file] = MapRow(case.origin(hit.bundle, hit.image_id), hit)
+            self._add_hits(case, drawn.image_id, layer, pairs)
             for score in compare_masks(predicted, layer, same_label=pairs, tolerance=settings.tolerance):
                 key = drawn.bundle, drawn.image_id, score.label
                 promised = _promised(drawn, score.label, pairs)
                 _put(self.labels, key, LabelRow(origin, score, promised, case.confidence_in_outline), row.line)
-                if case.report.findings is not None:
-                    scan = _scan(origin, layer, score.label, case.report, settings)
-                    self.scans[key] = ScanRow(origin, score.label, scan)
+
+    def _compare_judged(
+        self, path: Path, row: TruthRow, case: Answered, image_id: str, settings: EvaluationSettings
+    ) -> None:
+        """Take lesions, and whether a class is there, from a truth that is a label map."""
+        drawn = case.segmentations(image_id)
+        detectors, classifiers = case.detectors(image_id), case.classifiers(image_id)
+        # A detector that found nothing anywhere is taken to have looked for what the row names.
+        looked_for = {one: case.words.get(one, frozenset({row.label} - {""})) for one in (*detectors, *classifiers)}
+        names = sorted(frozenset().union(*looked_for.values()))
+        # Values without names are those of the network that draws, where there is one.
+        labels = {label.value: label.name for label in drawn[0].labels} if drawn else dict(enumerate(names, start=1))
+        read = read_label_map(path, case.space_of(image_id), settings.truth_labels)
+        truth, pairs = self._paired(read, row, labels, names, settings)
+        for layer in truth:
+            self._add_hits(case, image_id, layer, pairs)
+            there = set(layer.labels.values())
+            for label in dict.fromkeys(true for true in pairs.values() if true in there):
+                meant = {name for name, true in pairs.items() if true == label}
+                for bundle in (one for one in detectors if meant & looked_for[one]):
+                    origin = case.origin(bundle, image_id)
+                    found = ScanRow(origin, label, _scan(origin, layer, label, case.report, settings))
+                    _put(self.scans, (bundle, image_id, label), found, row.line)
+                values = [value for value, name in layer.labels.items() if name == label]
+                is_positive = bool(np.isin(layer.data, values).any())
+                said = [(bundle, of_image(every, name)) for bundle, every in classifiers.items() for name in meant]
+                for bundle, one in said:
+                    if one is not None:
+                        here = _class_row(case.origin(bundle, image_id), one, is_positive=is_positive)
+                        _put(self.seen_in_maps, (bundle, image_id, one.target), here, row.line)
+
+    def _add_hits(self, case: Answered, image_id: str, truth: Mask, pairs: Mapping[str, str]) -> None:
+        for hit in heatmap_hits(case.folder, case.report, image_id, truth, pairs):
+            self.maps[hit.bundle, hit.image_id, hit.file] = MapRow(case.origin(hit.bundle, hit.image_id), hit)
+
+    def _paired(
+        self,
+        read: tuple[Mask, ...],
+        row: TruthRow,
+        labels: dict[int, str],
+        names: Iterable[str],
+        settings: EvaluationSettings,
+    ) -> tuple[tuple[Mask, ...], dict[str, str]]:
+        """Name a truth, and say which true label each predicted one stands for; layers without any are left out."""
+        truth = self._named(read, row, labels, settings)
+        pairs = settings.same_label or {name: name for name in names}
+        there = {name for layer in truth for name in layer.labels.values()}
+        if not there & set(pairs.values()):
+            raise InputError(
+                f"no label in common: predicted are {sorted(pairs)}, true are {sorted(there)}",
+                hint="name them in truth_labels or pair them in same_label",
+                code="no_common_label",
+            )
+        return tuple(layer for layer in truth if set(layer.labels.values()) & set(pairs.values())), pairs
 
     def _named(
         self, truth: tuple[Mask, ...], row: TruthRow, labels: dict[int, str], settings: EvaluationSettings
@@ -291,12 +204,9 @@ class _Collected:
         return tuple(Mask(layer.data, layer.space, {**layer.labels, **labels}) for layer in truth)
 
 
-def _of_image(one: Prediction, other: Prediction | None) -> Prediction:
-    # What is said of the whole image counts; a network that judges slices only says as much of the
-    # image as of its worst slice.
-    if other is None or (one.slice_k is None) != (other.slice_k is None):
-        return one if other is None or one.slice_k is None else other
-    return one if one.score > other.score else other
+def _class_row(origin: Origin, one: Prediction, *, is_positive: bool) -> ClassRow:
+    is_covered = _is_covered(one, is_positive=is_positive)
+    return ClassRow(origin, one.target, is_positive, one.score, one.score_kind, is_covered, one.promised_coverage)
 
 
 def _is_covered(one: Prediction, *, is_positive: bool) -> bool | None:
@@ -335,7 +245,8 @@ def _scan(origin: Origin, truth: Mask, label: str, report: CaseReport, settings:
     marks = tuple(
         mark_of(one)
         for one in report.findings or ()
-        if one.image_id == origin.image_id and stands_for.get(one.label, one.label) == label
+        if (one.bundle, one.image_id) == (origin.bundle, origin.image_id)
+        and stands_for.get(one.label, one.label) == label
     )
     lesions = []
     for box, n in zip(boxes, voxels.tolist(), strict=True):

@@ -15,7 +15,7 @@ from diascope.errors import InputError
 from diascope.evaluation.bootstrap import Estimate
 from diascope.evaluation.calibration_file import BundleCalibration, TargetCalibration, write_calibration
 from diascope.evaluation.classification import ClassificationSummary, summarise_classification
-from diascope.evaluation.collect import ClassRow, Compared, LabelRow, MapRow, Origin, ScanRow, compare
+from diascope.evaluation.collect import compare
 from diascope.evaluation.detection import Lesion, Mark
 from diascope.evaluation.froc import DetectionSummary, summarise_detection
 from diascope.evaluation.heatmap_hits import HitRate, hit_rates
@@ -26,6 +26,7 @@ from diascope.evaluation.recalibrate import (
     recalibrate,
     recalibrate_outlines,
 )
+from diascope.evaluation.rows import ClassRow, Compared, LabelRow, MapRow, Origin, ScanRow
 from diascope.evaluation.segmentation_summary import LabelSummary, summarise_labels
 from diascope.evaluation.settings import EvaluationSettings
 from diascope.io.outfolder import OutFolder, output_errors, write_atomic
@@ -50,6 +51,9 @@ GROUP_FACTS = (
 )
 
 Key = tuple[str, str]
+
+# Beside a row without a heatmap, or whose truth was no label map.
+UNHIT: Mapping[str, Any] = {"heatmap_hit": None, "truth_volume": None}
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +88,7 @@ def evaluate(out: OutFolder, manifest: Path, settings: EvaluationSettings) -> Ev
         InputError: Nothing could be compared.
     """
     compared = compare(out, manifest, settings)
-    if not (compared.labels or compared.classes):
+    if not (compared.labels or compared.classes or compared.scans or compared.maps):
         first = compared.problems[0].reason if compared.problems else "the manifest is empty"
         raise InputError(
             f"none of {len(compared.problems)} truths could be compared; the first: {first}", code="nothing_compared"
@@ -113,15 +117,21 @@ def write_evaluation(evaluation: Evaluation, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
     compared = evaluation.compared
     write_atomic(folder / "evaluation.json", json.dumps(as_json(evaluation), indent=1, allow_nan=False) + "\n")
-    hits = _hits(compared.maps)
+    hits, stands_for = _hits(compared.maps), evaluation.settings.same_label
     tables = {
         "segmentation.csv": [
-            _label_row(row) | {"heatmap_hit": hits.get(_place(row.origin, row.score.label))} for row in compared.labels
+            {**_label_row(row), "heatmap_hit": hits.get(_place(row.origin, row.score.label), UNHIT)["heatmap_hit"]}
+            for row in compared.labels
         ],
         "classification.csv": [
-            _class_row(row) | {"heatmap_hit": hits.get(_place(row.origin, row.target))} for row in compared.classes
+            _class_row(row) | hits.get(_place(row.origin, stands_for.get(row.target, row.target)), UNHIT)
+            for row in compared.classes
         ],
-        "lesions.csv": [line for row in compared.scans for line in _lesion_rows(row)],
+        "lesions.csv": [
+            line | hits.get(_place(row.origin, row.label), UNHIT)
+            for row in compared.scans
+            for line in _lesion_rows(row)
+        ],
         "heatmaps.csv": [_map_row(row) for row in compared.maps],
         "problems.csv": [asdict(problem) for problem in compared.problems],
     }
@@ -329,12 +339,13 @@ def _map_row(row: MapRow) -> dict[str, Any]:
     return {**_origin(row.origin), **about, "truth_mm3": hit.truth_mm3, **asdict(hit.where), "hit": int(hit.where.hit)}
 
 
-def _hits(maps: Sequence[MapRow]) -> dict[tuple[str, ...], int]:
+def _hits(maps: Sequence[MapRow]) -> dict[tuple[str, ...], dict[str, Any]]:
     # By case, network, image and label; of the maps of several findings one is enough.
-    found: dict[tuple[str, ...], int] = {}
+    found: dict[tuple[str, ...], dict[str, Any]] = {}
     for row in maps:
         place = row.origin.case_id, row.hit.bundle, row.hit.image_id, row.hit.label
-        found[place] = max(found.get(place, 0), int(row.hit.where.hit))
+        before = found.get(place, UNHIT)["heatmap_hit"] or 0
+        found[place] = {"heatmap_hit": max(before, int(row.hit.where.hit)), "truth_volume": row.hit.truth_mm3}
     return found
 
 

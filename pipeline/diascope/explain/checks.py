@@ -13,6 +13,7 @@ were not asked is `unchecked`.
 import hashlib
 import math
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -62,17 +63,20 @@ LARGEST_AT_BORDER = 0.5
 
 
 def check(
-    explained: Explained, settings: CheckSettings, locked: str | None = None, standing: Standing | None = None
+    explained: Explained,
+    settings: CheckSettings,
+    locked: str | Sequence[str] | None = None,
+    standing: Standing | None = None,
 ) -> tuple[Check, ...]:
     """Ask a heatmap whether it deserves trust.
 
     Args:
         explained: The map, and what it was made from.
         settings: How much is tried; `enabled: false` asks only what costs nearly nothing.
-        locked: Digest of the network's locked weights, see `reference.weights_digest`.
+        locked: Digest of the network's locked weights, see `reference.weights_digest`; of an ensemble one each.
         standing: How the image stands to those that the network is known to do well on.
     """
-    found = [weights_check(explained.opened.network, locked), *standing_checks(standing or Standing())]
+    found = [_as_locked(explained, locked), *standing_checks(standing or Standing())]
     found += _energy(explained)
     if settings.enabled:
         where = _compared(explained)
@@ -132,6 +136,12 @@ def choose_checked(case_ids: Sequence[str], settings: CheckSettings) -> frozense
     return frozenset((*every[:count], *set(settings.cases).intersection(every)))
 
 
+def _as_locked(explained: Explained, locked: str | Sequence[str] | None) -> Check:
+    digests = (locked,) if isinstance(locked, str) else locked or [None] * len(explained.members)
+    each = [weights_check(one.network, digest) for one, digest in zip(explained.members, digests, strict=True)]
+    return min(each, key=lambda one: (one.passed is not False, one.passed is not None))
+
+
 def _energy(explained: Explained) -> Iterator[Check]:
     raw, prepared = explained.raw, explained.prepared
     low, high = raw.raw_range
@@ -156,7 +166,7 @@ def _energy(explained: Explained) -> Iterator[Check]:
 def _weights(explained: Explained, settings: CheckSettings, where: NDArray[np.bool_]) -> Iterator[Check]:
     ranks, pictures = [], []
     for seed in range(settings.reinitialisations):
-        other = explained.again(network=reinitialised(explained.opened.network, settings.seed + seed))
+        other = explained.again(changed=partial(reinitialised, seed=settings.seed + seed))
         ranks.append(abs(rank_similarity(explained.raw.data, other, where)))
         pictures.append(picture_similarity(explained.raw.data, other))
     mean, low, high = mean_interval(ranks)

@@ -21,7 +21,7 @@ from diascope.explain.heatmap import Explained, windows_at_once, windows_of
 from diascope.explain.perturbation import patch_edges
 from diascope.explain.request import RawMap
 from diascope.explain.settings import CheckSettings
-from diascope.explain.subject import Subject, subject_of
+from diascope.explain.subject import Subject
 from diascope.explain.windows import Windows
 from diascope.imaging.upsampling import map_on_grid
 
@@ -122,7 +122,7 @@ class _Bench:
         body = body_of(prepared.data)
         usable, body_centre = _body_cells(body, centres, windows, edges)
         return cls(
-            subject_of(opened.network, request),
+            explained.subject(),
             windows,
             soft,
             edges,

@@ -2,7 +2,7 @@
 
 import logging
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -18,8 +18,9 @@ from diascope.explain.boxes import has_anchors, matched_anchor, padded
 from diascope.explain.layers import FEWEST_CELLS, FEWEST_CELLS_DRAWN, choose_layer, layers_seen
 from diascope.explain.methods import METHODS, pick_method
 from diascope.explain.request import ExplainRequest, RawMap
-from diascope.explain.subject import Subject, subject_of
+from diascope.explain.subject import MeanScore, Subject, subject_of
 from diascope.explain.windows import Windows, split, stitch
+from diascope.imaging.upsampling import map_on_grid
 
 log = logging.getLogger(__name__)
 
@@ -44,6 +45,7 @@ class Explained:
         request: What was asked.
         raw: What `explain` answered.
         methods: The table that the method's name is looked up in.
+        others: The other members of an ensemble; the map is then the mean of theirs, see `explain_mean`.
     """
 
     opened: OpenNetwork
@@ -51,25 +53,41 @@ class Explained:
     request: ExplainRequest
     raw: RawMap
     methods: Mapping[str, Method] = field(default_factory=lambda: METHODS)
+    others: tuple[OpenNetwork, ...] = ()
+
+    @property
+    def members(self) -> tuple[OpenNetwork, ...]:
+        """The networks whose answer is explained: one, or an ensemble."""
+        return (self.opened, *self.others)
+
+    def subject(self) -> Subject:
+        """Make the module that gives the number which is explained: of an ensemble the members' mean."""
+        each = [subject_of(one.network, self.request) for one in self.members]
+        return each[0] if len(each) == 1 else MeanScore(each)
 
     def again(
-        self, *, network: nn.Module | None = None, data: NDArray[np.float32] | None = None, seed: int | None = None
+        self,
+        *,
+        changed: Callable[[nn.Module], nn.Module] | None = None,
+        data: NDArray[np.float32] | None = None,
+        seed: int | None = None,
     ) -> NDArray[np.float32]:
-        """Make the map once more from the same layer, with another network, image or seed.
+        """Make the map once more from the same layer, with other networks, another image or seed.
 
         Args:
-            network: Of the same build.
+            changed: Gives another network of the same build for each.
             data: (c, x, y, z) or (c, x, y) as the prepared image's.
             seed: Of the methods that draw.
 
         Returns:
             (x, y, z) of the map.
         """
-        opened = self.opened if network is None else replace(self.opened, network=network)
+        members = [one if changed is None else replace(one, network=changed(one.network)) for one in self.members]
         prepared = self.prepared if data is None else replace(self.prepared, data=data)
-        layer, own_seed = self.raw.layer or self.request.layer, self.request.seed
-        request = replace(self.request, layer=layer, seed=own_seed if seed is None else seed)
-        return explain(opened, prepared, request, self.methods).data
+        # The layer that the grid chose is looked at again; members of several builds choose theirs again.
+        layer = self.raw.layer if self.raw.layer and not self.others else self.request.layer
+        request = replace(self.request, layer=layer, seed=self.request.seed if seed is None else seed)
+        return explain_mean(members, prepared, request, self.methods).data
 
 
 def explain(
@@ -116,6 +134,46 @@ def explain(
     return replace(raw, notes=tuple(_notes(raw, method)))
 
 
+def explain_mean(
+    members: Sequence[OpenNetwork],
+    prepared: NetworkInput,
+    request: ExplainRequest,
+    methods: Mapping[str, Method] = METHODS,
+) -> RawMap:
+    """Make the raw map of what the members of an ensemble say together: the mean of their raw maps.
+
+    It explains the mean of their scores before the softmax. The maps lie on the first member's
+    grid; those of another grid are interpolated linearly. A layer that a member does not have
+    is chosen anew by its grid.
+
+    Args:
+        members: At least one; a single one is explained as by `explain`.
+        prepared: The image as the networks were given it.
+        request: Which answer, and how it is to be explained.
+        methods: The table that the method's name is looked up in.
+
+    Raises:
+        ConfigError: As `explain`.
+        InputError: As `explain`.
+    """
+    first = explain(members[0], prepared, request, methods)
+    others = [explain(one, prepared, _for_member(request, one), methods) for one in members[1:]]
+    if not others:
+        return first
+    i, j, k = first.data.shape
+    placed = [map_on_grid(one.data, one.affine, (i, j, k), first.affine) for one in others]
+    errors = [one.completeness_error for one in (first, *others) if one.completeness_error is not None]
+    mean = replace(
+        first,
+        data=np.mean([first.data, *placed], axis=0, dtype=np.float32),
+        forwards=sum(one.forwards for one in (first, *others)),
+        completeness_error=max(errors, default=None),
+    )
+    said = [note for one in (first, *others) for note in one.notes if one.has_positive_evidence]
+    together = f"the mean of the raw maps of {len(members)} networks, on the first one's grid"
+    return replace(mean, notes=tuple(dict.fromkeys((together, *said, *_without_evidence(mean)))))
+
+
 def located(opened: OpenNetwork, prepared: NetworkInput, request: ExplainRequest) -> ExplainRequest:
     """Fix what a request is about on the image as it is: the anchor that a finding came from, and its layer.
 
@@ -152,6 +210,12 @@ def windows_of(opened: OpenNetwork, prepared: NetworkInput, request: ExplainRequ
 def windows_at_once(windows: Windows, wanted: int) -> int:
     """Say how many windows go through the network in one pass."""
     return max(1, min(wanted, VOXELS_AT_ONCE // windows.inputs[0, 0].numel()))
+
+
+def _for_member(request: ExplainRequest, member: OpenNetwork) -> ExplainRequest:
+    """Keep a layer that was named for the first member where another one has it."""
+    known = {name for name, _ in member.network.named_modules()}
+    return request if request.layer in known else replace(request, layer=None)
 
 
 def _attribute(
@@ -232,6 +296,10 @@ def _notes(raw: RawMap, method: Method) -> Iterator[str]:
         log.info("%s of %s: completeness error %.4f", raw.method, raw.target, raw.completeness_error)
         if raw.completeness_error > WORST_COMPLETENESS:
             yield f"the map adds up to the change of the score only within {raw.completeness_error:.0%}"
+    yield from _without_evidence(raw)
+
+
+def _without_evidence(raw: RawMap) -> Iterator[str]:
     if not raw.has_positive_evidence:
         low, high = raw.raw_range
         yield f"no place speaks for {raw.target}: the map lies between {low:.3g} and {high:.3g}"

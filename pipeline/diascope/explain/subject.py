@@ -1,5 +1,7 @@
 """What is explained, as a module that gives one number per window: Captum's forward function."""
 
+from collections.abc import Sequence
+
 import torch
 from torch import nn
 
@@ -125,6 +127,24 @@ class BoxScore(Subject):
         """
         detector: ScoresBox = self.network  # type: ignore[assignment]  # looked at when it was made
         return detector.score_of(windows, self.box) * weights
+
+
+class MeanScore(Subject):
+    """What the members of an ensemble say, on average."""
+
+    def __init__(self, members: Sequence[Subject]) -> None:
+        """Hold the members' own scores."""
+        super().__init__(nn.ModuleList(members), members[0].name)
+        self.members = tuple(members)
+
+    def score(self, windows: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
+        """Average the members' scores; see `Subject.forward`.
+
+        Args:
+            windows: (n, c, ...).
+            weights: (n, ...) as in `Windows`.
+        """
+        return torch.stack([member(windows, weights) for member in self.members]).mean(0)
 
 
 def subject_of(network: nn.Module, request: ExplainRequest) -> Subject:

@@ -121,6 +121,20 @@ def space_of(header: Any, shape: Shape) -> tuple[Space, tuple[str, ...]]:
     return grids[0], tuple(notes)
 
 
+def read_space(path: Path) -> Space:
+    """Read where the voxels of a NIfTI file lie, and no voxel.
+
+    Raises:
+        InputError: It is no NIfTI file.
+    """
+    try:
+        image: Any = nibabel.load(path)
+        i, j, k = (*(int(n) for n in image.shape), 1)[:3]
+    except (*MALFORMED, nibabel.filebasedimages.ImageFileError, FileNotFoundError) as error:
+        raise InputError(f"{path.name} cannot be read: {damage_of(error)}", code="corrupt") from None
+    return space_of(image.header, (i, j, k))[0]
+
+
 def _grid(shape: Shape, affine: NDArray[np.float64], scale: float) -> Grid:
     affine[:3] *= scale
     if np.abs(affine).max() > LARGEST_MM:

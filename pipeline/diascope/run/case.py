@@ -194,12 +194,11 @@ def infer(prepared: CaseInputs) -> CaseOutputs:
     for (bundle, volume), waiting in zip(prepared.images.pairs(), prepared.inputs, strict=True):
         network_input = settle(waiting, spoken) if isinstance(waiting, Awaited) else waiting
         members = [open_network(one.folder, one.sha256, job.device) for one in (bundle, *bundle.members)]
-        opened = members[0]
         averaged.append(ask(members, network_input, job.uncertainty, job.precision, bundle.block.activation))
         outputs.append(GridOfLogits(averaged[-1].logits, network_input.affine))
         spoken[bundle.name, volume.image_id] = Spoken(bundle, outputs[-1])
         if job.heatmaps is not None:
-            made = make_maps(job.heatmaps, bundle, volume.image_id, opened, (network_input, outputs[-1]))
+            made = make_maps(job.heatmaps, bundle, volume.image_id, members, (network_input, outputs[-1]))
             maps += (replace(one, output_at=len(outputs) - 1) for one in made)
     return CaseOutputs(prepared.images, tuple(outputs), tuple(maps), tuple(averaged))
 

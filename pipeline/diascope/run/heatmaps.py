@@ -13,7 +13,7 @@ from diascope.bundles.network import NetworkInput, OpenNetwork
 from diascope.errors import PipelineError
 from diascope.evaluation.feature_file import ImageFeatures
 from diascope.explain.checks import check, heatmap_record
-from diascope.explain.heatmap import Explained, explain, located
+from diascope.explain.heatmap import Explained, explain_mean, located
 from diascope.explain.reference import Standing, locked_weights, standing_checks
 from diascope.explain.request import RawMap, to_heatmap
 from diascope.explain.settings import ExplainSettings
@@ -72,7 +72,11 @@ def heatmap_order(
 
 
 def make_maps(
-    order: HeatmapOrder, bundle: BundleInfo, image_id: str, opened: OpenNetwork, seen: tuple[NetworkInput, GridOfLogits]
+    order: HeatmapOrder,
+    bundle: BundleInfo,
+    image_id: str,
+    members: Sequence[OpenNetwork],
+    seen: tuple[NetworkInput, GridOfLogits],
 ) -> tuple[MadeMap, ...]:
     """Explain one network's output for one image; a map that cannot be made costs the case nothing else.
 
@@ -80,18 +84,21 @@ def make_maps(
         order: What is asked for.
         bundle: The network.
         image_id: The image.
-        opened: The network, where it runs.
+        members: The network, where it runs, and the others of its ensemble: explained is their mean.
         seen: What it was given, and what it said.
     """
     prepared, said = seen
     questions = order.settings.checks.model_copy(update={"enabled": order.is_checked and order.settings.checks.enabled})
-    locked = locked_weights(bundle.folder, bundle.sha256)
+    locked = [locked_weights(one.folder, one.sha256) for one in (bundle, *bundle.members)]
+    opened, *others = members
     made = []
     for wish in requests_for(order.settings, bundle, said.logits):
         try:
             request = located(opened, prepared, wish)
-            raw = explain(opened, prepared, request)
-            asked = check(Explained(opened, prepared, request, raw), questions, locked)
+            raw = explain_mean(members, prepared, request)
+            asked = check(Explained(opened, prepared, request, raw, others=tuple(others)), questions, locked)
+            if bundle.is_repeated:
+                raw = replace(raw, notes=(*raw.notes, "of the plain answer, not of the repeated ones"))
             made.append(MadeMap(bundle.name, image_id, raw, asked))
         except PipelineError as error:
             log.warning("%s, %s of %s: no heatmap: %s", image_id, wish.target_name, bundle.name, error)

@@ -83,9 +83,7 @@ def detect(seen: GridOfLogits, space: Space, bundle: BundleInfo, image_id: str) 
         part = _as_part(lesion, seen, space)
         if part is not None:
             label, boxes = names[lesion[0].label], slice_boxes_of(part, _slice_axis(seen, space))
-            finding = Finding(
-                name, bundle.name, image_id, label, score_of(lesion), part.box_ijk, slice_boxes_ijk=boxes
-            )
+            finding = Finding(name, bundle.name, image_id, label, score_of(lesion), part.box_ijk, slice_boxes_ijk=boxes)
             found.append(place_finding(finding, part, space))
     return tuple(found)
 
