@@ -114,11 +114,12 @@ def _write_card(told: argparse.Namespace, rows: pd.DataFrame) -> None:
     versions = " and ".join(sorted(set(rows["version"].astype(str)))) if "version" in rows else "not noted"
     of = f" with {told.seen_only.replace('=', ' ')}" if told.seen_only else ""
     methods = ",".join(dict.fromkeys(rows["method"]))
+    manifest, cases = told.manifest.as_posix(), rows["case"].nunique()
     intro = (
-        f"Explained is {told.label}; version {versions}, {rows['case'].nunique()} cases of the split {told.split}{of} of\n"
-        f"`{told.manifest.as_posix()}` in which the network sees it. Mean and 95 % interval of a bootstrap over cases; what\n"
-        f"each line means: `docs/heatmaps.md` of diascope.\n"
-        f"`python benchmarks/explain_checks.py {told.bundle} {told.manifest.as_posix()} DATA --label {told.label} "
+        f"Explained is {told.label}; version {versions}, {cases} cases of the split {told.split}{of} of `{manifest}`\n"
+        "in which the network sees it. Mean and 95 % interval of a bootstrap over cases; what each line means:\n"
+        "`docs/heatmaps.md` of diascope.\n"
+        f"`python benchmarks/explain_checks.py {told.bundle} {manifest} DATA --label {told.label} "
         f"--methods {methods} -o OUT`"
     )
     print(write_section(folder, folder.parent / "bundles.lock", SECTION, f"{intro}\n\n{table(rows)}\n\n{remark}"))
