@@ -45,9 +45,8 @@ class Answered:
     def judged_images(self, image_id: str) -> list[str]:
         """List the images that networks looked for lesions or classes in; of all where none is named."""
         every = dict.fromkeys(image.image_id for image in self.report.images)
-        every |= dict.fromkeys(
-            one.image_id for one in (*(self.report.findings or ()), *(self.report.predictions or ()))
-        )
+        every |= dict.fromkeys(one.image_id for one in self.report.findings or ())
+        every |= dict.fromkeys(one.image_id for one in self.report.predictions or ())
         return [one for one in every if image_id in {"", one} and (self.classifiers(one) or self.detectors(one))]
 
     def classifiers(self, image_id: str) -> dict[str, list[Prediction]]:

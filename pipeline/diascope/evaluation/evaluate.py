@@ -53,7 +53,7 @@ GROUP_FACTS = (
 Key = tuple[str, str]
 
 # Beside a row without a heatmap, or whose truth was no label map.
-UNHIT: Mapping[str, Any] = {"heatmap_hit": None, "truth_volume": None}
+UNHIT: dict[str, Any] = {"heatmap_hit": None, "truth_volume": None}
 
 
 @dataclass(frozen=True, slots=True)

@@ -137,7 +137,7 @@ def choose_checked(case_ids: Sequence[str], settings: CheckSettings) -> frozense
 
 
 def _as_locked(explained: Explained, locked: str | Sequence[str] | None) -> Check:
-    digests = (locked,) if isinstance(locked, str) else locked or [None] * len(explained.members)
+    digests: Sequence[str | None] = (locked,) if isinstance(locked, str) else locked or (None,) * len(explained.members)
     each = [weights_check(one.network, digest) for one, digest in zip(explained.members, digests, strict=True)]
     return min(each, key=lambda one: (one.passed is not False, one.passed is not None))
 

@@ -84,8 +84,8 @@ def draw_preview(
     lines = len(head) + len(legend) + len(notes)
     page = Image.new("RGB", (width, row.height + MARGIN_PX * 3 + LINE_PX * lines), BACKGROUND)
     draw = ImageDraw.Draw(page)
-    for at, line in enumerate(head):
-        write_line(draw, line, MARGIN_PX + at * LINE_PX, 15, TEXT)
+    for at, words in enumerate(head):
+        write_line(draw, words, MARGIN_PX + at * LINE_PX, 15, TEXT)
     page.paste(row, (MARGIN_PX, MARGIN_PX + len(head) * LINE_PX))
     top = row.height + 2 * MARGIN_PX + len(head) * LINE_PX
     for at, line in enumerate(legend):
