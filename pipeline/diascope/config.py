@@ -95,18 +95,27 @@ def find_config(name: str, folder: Path | None = None) -> Path:
     as_path = Path(name)
     if as_path.suffix in {".yaml", ".yml"} or as_path.is_file():
         if not as_path.is_file():
-            raise ConfigError(f"there is no config file {name}")
+            raise ConfigError(f"there is no config file {name}", hint=_shipped_hint(as_path.stem, folder))
         return as_path
     folder = folder or config_folder()
     found = folder / f"{name}.yaml"
     if found.is_file():
         return found
-    # Trainings are shown to somebody who seems to mean one.
-    is_training = name.startswith(_TRAINING)
-    names = sorted(path.stem for path in folder.glob("*.yaml") if path.stem.startswith(_TRAINING) == is_training)
+    names = _shipped_like(name, folder)
     raise ConfigError(
         f"there is no config named {name}", hint=_did_you_mean(name, names) or f"there are: {', '.join(names)}"
     )
+
+
+def _shipped_like(name: str, folder: Path) -> list[str]:
+    # Trainings are shown to somebody who seems to mean one.
+    is_training = _TRAINING in name
+    return sorted(path.stem for path in folder.glob("*.yaml") if path.stem.startswith(_TRAINING) == is_training)
+
+
+def _shipped_hint(stem: str, folder: Path | None) -> str:
+    names = _shipped_like(stem, folder or config_folder())
+    return f"give its path from this folder, or the name of one that comes with diascope: {', '.join(names)}"
 
 
 def settings_hash(settings: Settings) -> str:

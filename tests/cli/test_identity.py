@@ -7,7 +7,7 @@ import pytest
 import typer
 from typer.testing import CliRunner, Result
 
-from diascope.cli.identity import pseudonymise, whois
+from diascope.cli.identity import identity_facts, pseudonymise, whois
 from diascope.errors import ConfigError
 from diascope.identity import IdentityKey, load_key
 from diascope.io.outfolder import OutFolder
@@ -68,7 +68,16 @@ def test_nobody_is_meant_and_the_try_is_recorded_too(out: OutFolder) -> None:
 
     assert result.exit_code == 1
     assert result.stdout == ""
+    assert result.stderr.startswith("error: the only case of this folder is not meant by that\n  try: give a case_id")
     assert uses(out)[0]["found"] == 0
+
+
+def test_a_study_without_a_uid_is_named_by_its_source() -> None:
+    facts = identity_facts(CaseIdentity("case-1", study_uid="/scans/a.nii.gz"))
+
+    assert facts["source"] == "/scans/a.nii.gz"
+    assert "study_uid" not in facts
+    assert identity_facts(CaseIdentity("case-1", study_uid="1.2.3"))["study_uid"] == "1.2.3"
 
 
 def test_another_key_gets_no_answer(out: OutFolder, key: IdentityKey) -> None:
@@ -102,7 +111,7 @@ def test_a_table_joins_by_patient_key(out: OutFolder, key: IdentityKey, tmp_path
     assert result.exit_code == 0
     assert result.stdout == f"patient_key,outcome\n{key.patient_key('17')},alive\n"
     assert "left out, because they may tell who it is: name" in result.stderr
-    assert "on 1 lines of the table: 3" in result.stderr
+    assert "on 1 line of the table: 3" in result.stderr
     assert "Nobody" not in result.output
     (use,) = uses(out)
     assert (use["command"], use["rows"], use["unmatched"]) == ("pseudonymise", 1, 1)

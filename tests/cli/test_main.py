@@ -136,3 +136,24 @@ def test_ctrl_c_ends_with_130_and_says_that_the_command_goes_on(
     assert code == 130
     assert "goes on where it stopped" in err
     assert (tmp_path / "out" / "cases.csv").is_file()
+
+
+@pytest.mark.parametrize("words", [(), ("models",)])
+def test_without_a_command_the_help_is_shown_and_nothing_is_called_an_error(
+    shell: Shell, words: tuple[str, ...]
+) -> None:
+    code, out, err = shell(*words)
+
+    assert code == 2
+    assert err.startswith("Usage: ")
+    assert "Commands:" in err
+    assert "error" not in out + err
+
+
+def test_a_config_of_ones_own_that_is_not_there_is_told_with_those_that_are(shell: Shell, tmp_path: Path) -> None:
+    code, _, err = shell("train", "my_train.yaml", "-o", tmp_path / "out")
+
+    assert code == 2
+    assert "there is no config file my_train.yaml" in err
+    assert "train_hippocampus_segmentation" in err
+    assert "brain_mri" not in err

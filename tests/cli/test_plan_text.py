@@ -95,6 +95,12 @@ def test_where_everything_is_done_nothing_is_left(tmp_path: Path) -> None:
     assert "time: nothing is left to run" in plan_text(plan(tmp_path), EXPECTED.without({"case-a"}))
 
 
+def test_what_an_earlier_run_has_done_is_not_to_run(tmp_path: Path) -> None:
+    text = plan_text(plan(tmp_path), EXPECTED.without({"case-a"}), done=1)
+
+    assert "3 cases: 1 done by an earlier run, 0 to run, 1 nothing to do, 1 refused" in text
+
+
 def test_a_machine_is_told_no_path_and_no_free_text(tmp_path: Path) -> None:
     facts = plan_facts(plan(tmp_path), EXPECTED)
 

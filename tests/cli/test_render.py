@@ -1,7 +1,7 @@
 """What stands at the end of a run on the terminal."""
 
-from diascope.cli.render import earlier_lines, kept_lines, reason_lines, total_line
-from diascope.io.series import Catalogue
+from diascope.cli.render import earlier_lines, kept_lines, reason_lines, reject_lines, total_line
+from diascope.io.series import Catalogue, FileRecord
 from diascope.run.planning.plan import Plan
 from diascope.run.record import CaseRow
 from diascope.run.resume import Earlier
@@ -31,6 +31,19 @@ def test_many_reasons_for_nothing_to_do_are_cut_short_and_counted() -> None:
 
     assert len(reason_lines(rows)) == 6
     assert reason_lines(rows)[-1] == "3 cases with nothing to do for other reasons: see cases.csv"
+
+
+def test_the_cure_of_a_refused_file_stands_below_it_once() -> None:
+    files = tuple(
+        FileRecord(f"scans/{at}", f"file-{at}", "refused", "missing_slices", "slices 3 and 4", cure="--set a=b")
+        for at in range(3)
+    )
+
+    assert reject_lines(Plan((), (), Catalogue((), (), files, ()))) == [
+        "3 files refused: missing_slices",
+        "  try: --set a=b",
+        "  which files: private/inputs.csv in the output folder, by the file_id of rejects.csv",
+    ]
 
 
 def test_a_new_folder_resumes_nothing_and_kept_results_are_told() -> None:

@@ -388,3 +388,9 @@ def test_a_required_fact_that_a_file_which_is_no_dicom_lacks_is_named() -> None:
     timed = rule("inversion_time_ms: {min: 1500}\nrequired: [inversion_time_ms]")
 
     assert choose("flair", "index", timed, [silent()]).unstated == (("img-1", "inversion time"),)
+
+
+@pytest.mark.parametrize(("typed", "right"), [("MRI", "MR"), ("mri", "MR"), ("X-Ray", "DX or CR"), ("PET", "PT")])
+def test_a_modality_as_people_say_it_is_corrected_to_the_one_of_dicom(typed: str, right: str) -> None:
+    with pytest.raises(ConfigError, match=f"modality.0: {typed} is no modality of DICOM: write {right}"):
+        rule(f"modality: [{typed}]")

@@ -1,6 +1,7 @@
 """`diascope whois` and `diascope pseudonymise`: with the key, and every use is recorded."""
 
 import json
+import re
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -24,6 +25,8 @@ def whois(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object per case.")] = False,
 ) -> None:
     """Say whose case it is. Needs the key; the use is recorded in private/uses.jsonl."""
+    from diascope.cli.errors import error_text
+    from diascope.errors import InputError
     from diascope.io.private import record_use
     from diascope.io.pseudonyms import whose
 
@@ -32,9 +35,16 @@ def whois(
     # Before the answer: an answer that is not recorded must not be given.
     record_use(folder, "whois", cases=[one.case_id for one in found], found=len(found))
     for one in found:
-        typer.echo(json.dumps(asdict(one)) if as_json else identity_text(one))
+        typer.echo(json.dumps(identity_facts(one)) if as_json else identity_text(one))
     if not found:
-        typer.echo(f"none of {len(identities)} cases is meant by that", err=True)
+        # What was typed may be somebody's record number: it is not said again.
+        cases = "the only case" if len(identities) == 1 else f"none of the {len(identities)} cases"
+        nobody = InputError(
+            f"{cases} of this folder {'is not' if len(identities) == 1 else 'is'} meant by that",
+            hint="give a case_id as in cases.csv, a patient_key, or a record number, whole and as the header spells it",
+            code="unknown_case",
+        )
+        typer.echo(error_text(nobody), err=True)
         raise typer.Exit(NOT_FOUND)
 
 
@@ -80,15 +90,26 @@ def pseudonymise(
 
 def identity_text(identity: "CaseIdentity") -> str:
     """Spell whose case it is, a line per thing that is known."""
+    facts = identity_facts(identity)
     lines = [identity.case_id]
-    lines += [f"  {name:<17} {value}" for name, value in asdict(identity).items() if value and name != "case_id"]
+    lines += [f"  {name:<17} {value}" for name, value in facts.items() if value and name != "case_id"]
     return "\n".join(lines)
+
+
+def identity_facts(identity: "CaseIdentity") -> dict[str, str]:
+    """Give what is known by its name; a study without a UID is named by its source: a path, or a manifest's case."""
+    facts: dict[str, str] = asdict(identity)
+    if facts["study_uid"] and not re.fullmatch(r"[0-9.]{1,64}", facts["study_uid"]):
+        facts = {"source" if name == "study_uid" else name: value for name, value in facts.items()}
+    return facts
 
 
 def unmatched_text(lines: tuple[int, ...]) -> str:
     """Name lines of a table by their numbers: what stands in them may be an identifier."""
     some = ", ".join(str(line) for line in lines[:50]) + (", ..." if len(lines) > 50 else "")
-    return f"no patient of this run, or several, on {len(lines)} lines of the table: {some}"
+    return (
+        f"no patient of this run, or several, on {len(lines)} line{'' if len(lines) == 1 else 's'} of the table: {some}"
+    )
 
 
 def _identities(out: Path, key_file: Path | None) -> "tuple[OutFolder, tuple[CaseIdentity, ...]]":

@@ -69,9 +69,14 @@ def file_lines(files: Sequence["FileRecord"]) -> list[str]:
     fates = Counter(file.fate for file in files)
     rejects = Counter((file.fate, file.code, file.reason) for file in files if file.fate in {"refused", "failed"})
     total = ", ".join(f"{n} {fate.replace('_', ' ')}" for fate, n in sorted(fates.items()))
-    lines = [f"{n} {fate}: {code}: {reason}" for (fate, code, reason), n in rejects.most_common()]
+    cures = {(file.code, file.reason): file.cure for file in files}
+    lines = []
+    for (fate, code, reason), n in rejects.most_common():
+        lines.append(f"{n} {fate}: {code}: {reason}")
+        if cure := cures[code, reason]:
+            lines.append(f"  try: {cure}")
     return [
         *lines,
-        f"{len(files)} files: {total or 'none'}",
+        f"{len(files)} file{'' if len(files) == 1 else 's'}: {total or 'none'}",
         "see rejects.csv and private/inputs.csv in the output folder",
     ]

@@ -79,7 +79,8 @@ def main() -> None:
         sys.exit(Exit.DONE)
     except Exception as error:  # noqa: BLE001 - what escapes is our bug, and is told as one
         if shown := getattr(error, "format_message", None):  # a usage error of click
-            typer.echo(f"error: {shown()}", err=True)
+            is_help = type(error).__name__ == "NoArgsIsHelpError"  # which holds the whole help: nothing is wrong in it
+            typer.echo(shown() if is_help else f"error: {shown()}", err=True)
             sys.exit(Exit.USAGE)
         logging.getLogger("diascope").critical("".join(traceback.format_exception(error)))
         typer.echo("this is a fault of diascope: please report it with the lines above", err=True)

@@ -20,16 +20,23 @@ from diascope.run.planning.plan import Plan, StudyPlan
 _LONGEST_DESCRIPTION = 40
 
 
-def plan_text(plan: Plan, expected: Estimate) -> str:
-    """Say in a few lines what will run, what not, and what it will take."""
+def plan_text(plan: Plan, expected: Estimate, done: int = 0) -> str:
+    """Say in a few lines what will run, what not, and what it will take.
+
+    Args:
+        plan: Of the run.
+        expected: How long it will take.
+        done: Cases that an earlier run in the same folder has done.
+    """
+    earlier = f"{done} done by an earlier run, " if done else ""
     files = Counter(row.fate for row in plan.catalogue.files)
     used = files.pop("used", 0)
     return "\n".join(
         [
             f"{_count(len(plan.catalogue.files), 'file')}: {used} in images"
             + "".join(f", {n} {fate.replace('_', ' ')}" for fate, n in sorted(files.items())),
-            f"{_count(len(plan.studies), 'case')}: {len(plan.to_run)} to run, {len(plan.nothing_to_do)} nothing to do,"
-            f" {len(plan.refused)} refused",
+            f"{_count(len(plan.studies), 'case')}: {earlier}{len(plan.to_run) - done} to run,"
+            f" {len(plan.nothing_to_do)} nothing to do, {len(plan.refused)} refused",
             f"networks: {', '.join(bundle.name for bundle in plan.bundles)}",
             f"disk: about {size_text(plan.disk_bytes)} (estimate)",
             _time_line(expected),

@@ -12,6 +12,9 @@ if TYPE_CHECKING:
 
 _SKIPPED = {"not_an_image", "skipped"}
 _MOST_REASONS = 5
+MOST_RESUMED = 20
+"""So many cases of an earlier run are shown one by one."""
+
 _NO_RESULT = {"failed": "failed", "nothing_to_do": "nothing to do"}
 
 
@@ -71,8 +74,16 @@ def kept_lines(kept: int) -> list[str]:
 
 def reject_lines(plan: Plan) -> list[str]:
     """Count the files that are in no case, by code; images that were refused first."""
-    why = Counter((row.fate, row.code) for row in plan.catalogue.files if row.fate in {"refused", "failed"})
-    lines = [f"{_count(n, 'file')} {fate}: {code}" for (fate, code), n in sorted(why.items())]
+    turned_away = [row for row in plan.catalogue.files if row.fate in {"refused", "failed"}]
+    why = Counter((row.fate, row.code) for row in turned_away)
+    cures = {(row.fate, row.code): row.cure for row in reversed(turned_away)}
+    lines = []
+    for (fate, code), n in sorted(why.items()):
+        lines.append(f"{_count(n, 'file')} {fate}: {code}")
+        if cure := cures[fate, code]:
+            lines.append(f"  try: {cure}")
+    if lines:
+        lines.append("  which files: private/inputs.csv in the output folder, by the file_id of rejects.csv")
     skipped = Counter(
         "no image" if row.fate == "not_an_image" else row.code for row in plan.catalogue.files if row.fate in _SKIPPED
     )

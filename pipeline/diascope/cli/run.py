@@ -87,7 +87,10 @@ def run_request(request: "RunRequest", out_root: Path, *, as_json: bool = False)
         register_identifiers(found)
         order = make_order(request, found, key, out, device)
         expected = expected_of(order.plan, order.config, device, try_windows=False).without(order.earlier.reports)
-        for line in (plan_text(order.plan, expected), *earlier_lines(order.plan, order.earlier)):
+        for line in (
+            plan_text(order.plan, expected, len(order.earlier.reports)),
+            *earlier_lines(order.plan, order.earlier),
+        ):
             typer.echo(line, err=True)
         books = Books()
         _print_cases(order, books, as_json=as_json)
@@ -106,7 +109,7 @@ def run_request(request: "RunRequest", out_root: Path, *, as_json: bool = False)
 
 def _print_cases(order: "BatchOrder", books: "Books", *, as_json: bool) -> None:
     from diascope.cli.errors import error_text
-    from diascope.cli.render import case_line
+    from diascope.cli.render import MOST_RESUMED, case_line
     from diascope.run.batch import run_batch
     from diascope.run.listener import listener_for
 
@@ -115,8 +118,10 @@ def _print_cases(order: "BatchOrder", books: "Books", *, as_json: bool) -> None:
         for row in _with_progress(run_batch(order, listener, books), len(order.plan.studies)):
             if as_json:
                 typer.echo(json.dumps(asdict(row)))
-            elif row.case_id not in order.earlier.reports:  # those were told in one line
+            elif row.case_id not in order.earlier.reports:
                 typer.echo(case_line(row))
+            elif len(order.earlier.reports) <= MOST_RESUMED:  # more of them were told in one line
+                typer.echo(f"{case_line(row)}  by an earlier run")
     except OutputError as error:
         typer.echo(error_text(error), err=True)
         typer.echo(f"stopped after {len(books.rows)} cases; the same command goes on from there", err=True)

@@ -25,7 +25,7 @@ from diascope.io.series import CaseIdentity, Catalogue, FileRecord
 
 INPUT_COLUMNS = ("path", "sha256", "file_id", "case_id", "image_id", "fate", "code", "reason", "cure", "size_bytes")
 IDENTITY_COLUMNS = tuple(field.name for field in dataclasses.fields(CaseIdentity))
-REJECT_COLUMNS = ("file_id", "kind", "code", "reason", "cure")
+REJECT_COLUMNS = ("file_id", "kind", "code", "reason", "cure", "case_id")
 REJECTS = ("not_an_image", "skipped", "refused", "failed")
 
 # Paths may hold bytes that are no text in the user's encoding; they must come back unchanged.
@@ -171,7 +171,7 @@ def _plain(row: FileRecord | CaseIdentity, columns: Sequence[str]) -> dict[str, 
 def _rejects(rows: Sequence[FileRecord]) -> Iterable[dict[str, object]]:
     for row in rows:
         if row.fate in REJECTS:
-            yield {"file_id": row.file_id, "kind": row.fate, "code": row.code, "reason": row.reason, "cure": row.cure}
+            yield {"kind": row.fate, **{name: getattr(row, name) for name in REJECT_COLUMNS if name != "kind"}}
 
 
 def _rows(path: Path, kind: type[Row], columns: Sequence[str]) -> Iterable[Row]:

@@ -29,6 +29,22 @@ def _compiled(pattern: str) -> str:
 
 Pattern = Annotated[str, AfterValidator(_compiled)]
 
+# What people call a modality, and what DICOM calls it (PS3.3, C.7.3.1.1.1): no header ever says the former.
+_SPOKEN_MODALITIES = {
+    "MRI": "MR", "MRT": "MR", "CAT": "CT", "PET": "PT", "SPECT": "NM", "ULTRASOUND": "US", "XRAY": "DX or CR",
+    "MAMMOGRAPHY": "MG",
+}  # fmt: skip
+
+
+def _of_dicom(modality: str) -> str:
+    spelled = modality.upper().replace("-", "").replace(" ", "")
+    if right := _SPOKEN_MODALITIES.get(spelled):
+        raise ValueError(f"{modality} is no modality of DICOM: write {right}")
+    return modality
+
+
+Modality = Annotated[str, AfterValidator(_of_dicom)]
+
 
 class Range(Settings):
     """A number between two bounds, both included."""
@@ -68,7 +84,7 @@ class Patterns(Settings):
 class Criteria(Settings):
     """What an image must be like. What its source does not state turns it away only if `required` names it."""
 
-    modality: tuple[str, ...] = ()
+    modality: tuple[Modality, ...] = ()
     """DICOM modalities, such as MR."""
 
     body_part: tuple[str, ...] = ()

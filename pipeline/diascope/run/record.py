@@ -66,6 +66,10 @@ class RunRecord:
     finished: str = ""
 
 
+SHOWN_DIGITS = 12
+"""Of a digest, so many are enough to find it again in case.json or run.json."""
+
+
 @dataclass(frozen=True, slots=True)
 class CaseRow:
     """A row of cases.csv.
@@ -84,6 +88,7 @@ class CaseRow:
         out_of_distribution: How unusual the case is, above 1 for one in twenty; None if unknown.
         compared_with: What is usual: the `reference` of its network, or the other cases of the `batch`.
         predictions: The classes of its images with their scores, in words; empty where no network names any.
+        settings: First digits of the SHA-256 of the settings that made it: a folder may hold cases of several.
     """
 
     case_id: str
@@ -99,6 +104,7 @@ class CaseRow:
     out_of_distribution: float | None = None
     compared_with: Literal["reference", "batch", ""] = ""
     predictions: str = ""
+    settings: str = ""
 
 
 def new_record(config: RunConfig, key: IdentityKey, *, command: str, config_name: str, inputs: int) -> RunRecord:
@@ -227,6 +233,7 @@ def row_of(report: CaseReport, seconds: float) -> CaseRow:
         out_of_distribution=report.out_of_distribution,
         compared_with="" if report.out_of_distribution is None else "reference",
         predictions=in_words(report.predictions or ()),
+        settings=report.config_sha256[:SHOWN_DIGITS],
     )
 
 

@@ -36,9 +36,7 @@ def test_a_missing_slice_is_named_with_both_gaps(tmp_path: Path) -> None:
 
     assert only_refusal(found) == "missing_slices"
     reason = found.refused[0].failure.reason
-    assert (
-        "slices 2 and 3 of 10 are 5.00 mm apart, the others 2.50 mm (1 uneven gaps in all, 1 slices missing)" in reason
-    )
+    assert "slices 2 and 3 of 10 are 5.00 mm apart, the others 2.50 mm (1 uneven gap in all, 1 slice missing)" in reason
     assert fates(found) == {("refused", "missing_slices"): 10}
 
 

@@ -5,8 +5,9 @@ from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
+from diascope.run.record import write_cases
 from diascope.run.report.page import render_report, write_report
-from diascope.run.report.summary import summarise
+from diascope.run.report.summary import read_cases, summarise
 from diascope.run.tracking.pixels import without_pictures
 from tests.run.finished import GLIOMA, RECORD, case_id, write_finished_run
 
@@ -105,6 +106,15 @@ def test_where_pixels_may_not_go_the_pictures_are_taken_out(tmp_path: Path) -> N
     assert "data:image" not in bare
     assert bare.count("The picture stays in the output folder.") == 3
     assert Page(bare).text.replace("The picture stays in the output folder.", "").split() == Page(html).text.split()
+
+
+def test_settings_of_an_earlier_run_stand_below_those_of_this_one(tmp_path: Path) -> None:
+    out = write_finished_run(tmp_path)
+    write_cases(out, [replace(row, settings="0123456789ab") for row in read_cases(out)])
+
+    page = Page(write_report(out, summarise(out)).read_text()).text
+
+    assert "of an earlier run, SHA-256 0123456789ab: 3 cases" in " ".join(page.split())
 
 
 def test_the_same_run_gives_the_same_page(tmp_path: Path) -> None:

@@ -61,6 +61,12 @@ def test_it_is_said_what_goes_where() -> None:
     assert all("never sent: names" in text for text in (local, remote, everything, nothing))
 
 
+def test_what_was_said_at_the_first_run_is_not_said_again() -> None:
+    again = announcement(server(), is_known=True)
+
+    assert again == announcement(server()).splitlines()[0]
+
+
 def free_port() -> int:
     with closing(socket.socket()) as one:
         one.bind(("127.0.0.1", 0))

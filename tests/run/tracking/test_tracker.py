@@ -83,6 +83,8 @@ def test_a_run_arrives_and_a_resumed_one_goes_on_in_it(tmp_path: Path, store: Pa
     assert history(store, first.run_id) == [(1, 1.5), (2, 3.0), (3, 4.5), (4, 6.0)]
     assert [text.partition(" ")[2].split()[0] for text in told] == ["MLflow", "sent;", "MLflow", "sent;"]
     assert told[0].startswith(f"tracking: MLflow at sqlite:///{store}")
+    assert "never sent: names" in told[0]
+    assert told[2] == told[0].splitlines()[0]
     assert f"/#/experiments/{first.experiment_id}/runs/{first.run_id}?" in told[1]
     assert first.experiment_id != ""
 

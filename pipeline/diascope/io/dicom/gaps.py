@@ -94,18 +94,23 @@ def _uneven(gaps_mm: NDArray[np.float64]) -> tuple[IncompleteSeries, float]:
     usual_mm = base_mm if is_missing else float(np.median(gaps_mm))
     uneven = np.flatnonzero(np.abs(gaps_mm - usual_mm) > UNEVEN_PART * usual_mm)
     at = int(np.abs(gaps_mm - usual_mm).argmax())
-    count = f"{len(uneven)} uneven gaps in all"
+    count = f"{_counted(len(uneven), 'uneven gap')} in all"
     if is_missing:
-        count += f", {int(counts.sum() - len(counts))} slices missing"
+        count += f", {_counted(int(counts.sum() - len(counts)), 'slice')} missing"
     return (
         IncompleteSeries(
             f"slices {at} and {at + 1} of {len(gaps_mm) + 1} are {gaps_mm[at]:.2f} mm apart,"
             f" the others {usual_mm:.2f} mm ({count})",
-            hint="send the series again, complete, or set ingest.allow_gaps to have the gaps filled by interpolation",
+            hint="send the series again, complete, or have the gaps filled by interpolation: "
+            "--set ingest.allow_gaps=true",
             code="missing_slices" if is_missing else "uneven_spacing",
         ),
         base_mm,
     )
+
+
+def _counted(n: int, noun: str) -> str:
+    return f"{n} {noun}" if n == 1 else f"{n} {noun}s"
 
 
 def _filled(

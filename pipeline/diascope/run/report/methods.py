@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from diascope.findings import BundleStamp
+from diascope.run.record import SHOWN_DIGITS
 from diascope.run.report.summary import RunSummary
 
 # What the results are computed with; each asks to be cited.
@@ -22,9 +23,6 @@ _SOFTWARE = {
         "van der Walt S et al. scikit-image: image processing in Python. PeerJ 2:e453, 2014.",
     ),
 }
-
-# Enough digits to find a model again; the full digests are in run.json.
-SHOWN_DIGITS = 12
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +52,7 @@ def methods_of(summary: RunSummary) -> Methods:
     sentences = [
         f"Images were processed with diascope {record.diascope} (configuration {record.config_name}, "
         f"settings SHA-256 {record.config_sha256[:SHOWN_DIGITS]}).",
+        *_other_settings(summary),
         f"Of {_count(len(summary.rows), 'study', 'studies')}, {summary.count('done')} gave results, "
         f"{summary.count('nothing_to_do')} held no image that a network was made for, "
         f"and {summary.count('failed')} failed.",
@@ -73,6 +72,14 @@ def methods_of(summary: RunSummary) -> Methods:
             "intensities are means and standard deviations over the voxels of a label in the source image."
         )
     return Methods(tuple(sentences), tuple(references))
+
+
+def _other_settings(summary: RunSummary) -> list[str]:
+    """Say which results earlier runs in the folder made with other settings."""
+    if not (others := summary.other_settings):
+        return []
+    named = _listed([f"{digits} ({_count(n, 'study', 'studies')})" for digits, n in others.items()])
+    return [f"Earlier runs made part of these results with other settings, SHA-256 {named}; case.json names each."]
 
 
 def _network(bundle: BundleStamp, summary: RunSummary, references: list[str]) -> str:

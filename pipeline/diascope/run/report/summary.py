@@ -147,6 +147,12 @@ class RunSummary:
         return sum(row.status == status for row in self.rows)
 
     @property
+    def other_settings(self) -> dict[str, int]:
+        """Count the cases with results that were not made with the settings of the record, by first digits."""
+        made = Counter(row.settings for row in self.rows if row.status == "done" and row.settings)
+        return {digits: n for digits, n in sorted(made.items()) if not self.record.config_sha256.startswith(digits)}
+
+    @property
     def doubtful(self) -> int:
         """Number of cases to look at first."""
         return sum(row.review_first for row in self.rows)

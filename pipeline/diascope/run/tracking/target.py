@@ -78,8 +78,16 @@ def users_store() -> str:
     return f"sqlite:///{platformdirs.user_data_path('diascope') / 'mlflow' / 'mlflow.db'}"
 
 
-def announcement(target: Target) -> str:
-    """Say what will be sent where, before anything is."""
+def announcement(target: Target, *, is_known: bool = False) -> str:
+    """Say what will be sent where, before anything is.
+
+    Args:
+        target: Where.
+        is_known: What is sent was said when the run was first sent there; then one line is enough.
+    """
+    where = f'tracking: MLflow at {target.shown}, experiment "{target.experiment}"'
+    if is_known:
+        return where
     pictures = (target.is_local or target.artifacts == "all") and target.artifacts != "none"
     sent = [
         "settings",
@@ -93,7 +101,7 @@ def announcement(target: Target) -> str:
         sent += ["the tables of cases, measurements and rejects (keyed ids)"]
         sent += ["previews", "report.html"] if pictures else ["report.html without pictures"]
     lines = [
-        f'tracking: MLflow at {target.shown}, experiment "{target.experiment}"',
+        where,
         f"  sent there: {', '.join(sent)}",
         "  never sent: names, record numbers, UIDs, dates or paths of patients, and nothing of private/",
     ]

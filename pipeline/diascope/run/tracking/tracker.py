@@ -181,9 +181,10 @@ class MlflowTracker:
 
     def start(self, run: RunDescription) -> str:
         """Begin a run, or go on with the same one; say where everything goes, before anything does."""
-        self._tell(announcement(self.target))
         content = read_spool(self._spool.path)
         last = content.last_run()
+        is_known = last is not None and content.receipt(self.target.digest, last.run) is not None
+        self._tell(announcement(self.target, is_known=is_known))
         if last is not None and last.body.get("same_as") == run.same_as:
             self._run = last.run
             mine = [event for event in content.events if event.run == self._run]
