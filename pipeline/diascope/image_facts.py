@@ -1,7 +1,8 @@
 """What is known of an image without knowing whose it is: a part of the words of `findings`."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import ClassVar, Literal
 
 SpaceKind = Literal["grid", "pixels", "index"]
 
@@ -68,6 +69,34 @@ class ImageFacts:
     patient_key: str | None = None
     burned_in: Literal["yes", "no", "unknown"] | None = None
     extra: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class AgeRange:
+    """The ages that a network was shown, both ends among them.
+
+    Attributes:
+        least_years: Of the youngest patient; None where nothing is known.
+        most_years: Of the oldest.
+    """
+
+    # For pydantic, which reads it from a bundle's metadata: a misspelt limit must not pass.
+    __pydantic_config__: ClassVar[Mapping[str, str]] = {"extra": "forbid"}
+
+    least_years: int | None = None
+    most_years: int | None = None
+
+    def misfit(self, facts: ImageFacts) -> str:
+        """Say in words why a patient is not of these ages; empty where one is, or where the age is not known."""
+        known = (facts.age_years or "").removesuffix("+")
+        if not known.isdecimal():
+            return ""
+        years = int(known)
+        if self.least_years is not None and years < self.least_years:
+            return f"the patient is {facts.age_years} years old, it was shown none younger than {self.least_years}"
+        if self.most_years is not None and years > self.most_years:
+            return f"the patient is {facts.age_years} years old, it was shown none older than {self.most_years}"
+        return ""
 
 
 @dataclass(frozen=True, slots=True)

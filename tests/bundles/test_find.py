@@ -119,12 +119,15 @@ def test_a_bundle_given_by_its_path_needs_a_lock_that_names_its_files(tmp_path: 
         find_bundle(str(folder))
 
 
-def test_a_misspelt_limit_of_the_field_of_view_does_not_pass(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("limit", "told"), [("field_of_view", {"least_extend_mm": [110, 110, 110]}), ("ages", {"least": 18})]
+)
+def test_a_misspelt_limit_does_not_pass(limit: str, told: dict[str, object], tmp_path: Path) -> None:
     folder = write_tiny_bundle(tmp_path)
     file = folder / "configs" / "metadata.json"
     metadata = json.loads(file.read_text())
-    metadata["diascope"]["field_of_view"] = {"least_extend_mm": [110, 110, 110]}
+    metadata["diascope"][limit] = told
     file.write_text(json.dumps(metadata))
 
-    with pytest.raises(BundleError, match=r"field_of_view\.least_extend_mm"):
+    with pytest.raises(BundleError, match=rf"{limit}\.{next(iter(told))}"):
         read_bundle(folder)

@@ -8,6 +8,7 @@ import pytest
 from diascope.bundles.find import BundleInfo, find_bundle
 from diascope.errors import UnsupportedInput
 from diascope.geometry import FieldOfView
+from diascope.image_facts import AgeRange
 from diascope.io.selection import Choice
 from diascope.run.suitability import check_suits, not_shown_to_suit, outside_limits
 from diascope.volume import Volume
@@ -65,3 +66,38 @@ def test_an_image_that_nothing_shows_to_suit_is_a_doubt_with_what_is_not_stated(
     (reason,) = not_shown_to_suit(choices)
 
     assert reason == "flair: nothing says that img-1 is what it was made for (not stated: inversion time)"
+
+
+@pytest.mark.parametrize(
+    ("age", "reason"),
+    [
+        (
+            "7",
+            "the patient is 7 years old, it was shown none younger than 18",
+        ),
+        (
+            "90+",
+            "the patient is 90+ years old, it was shown none older than 80",
+        ),
+        ("18", None),
+        ("80", None),
+        (None, None),
+    ],
+)
+def test_the_case_of_a_patient_of_another_age_is_doubtful_and_one_of_unknown_age_is_not(
+    age: str | None, reason: str | None, tmp_path: Path
+) -> None:
+    bundle = head_network(tmp_path)
+    bundle = replace(bundle, block=bundle.block.model_copy(update={"ages": AgeRange(18, 80)}))
+    volume = replace(head(), facts=replace(head().facts, age_years=age))
+
+    # Looked at part by part, it is said once.
+    assert outside_limits([(bundle, volume), (bundle, volume)]) == (
+        (f"tiny_bright was not made for this patient: {reason}",) if reason else ()
+    )
+
+
+def test_the_size_of_a_whole_image_is_not_asked_of_a_network_that_looks_at_a_part(tmp_path: Path) -> None:
+    bundle = head_network(tmp_path)
+
+    assert outside_limits([(bundle, crop())], places={bundle.name}) == ()

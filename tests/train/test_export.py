@@ -5,6 +5,7 @@ from pathlib import Path
 
 from diascope.bundles.find import DiascopeBlock
 from diascope.geometry import FieldOfView
+from diascope.image_facts import AgeRange
 from diascope.train.export import bundle_metadata
 from diascope.train.settings import load_train_config
 
@@ -27,3 +28,13 @@ def test_the_images_that_a_training_asks_for_are_those_that_a_run_gives_its_netw
 
     assert config.bundle.select is not None
     assert DiascopeBlock.model_validate(written).own_select == config.bundle.select
+
+
+def test_the_ages_of_a_training_come_to_the_run(repository: Path) -> None:
+    file = repository / "configs" / "train_hippocampus_segmentation.yaml"
+    config = load_train_config(file, ["bundle.ages={least_years: 18}"])
+
+    written = json.loads(json.dumps(bundle_metadata(config)))["diascope"]
+
+    assert written["ages"] == {"least_years": 18}
+    assert DiascopeBlock.model_validate(written).ages == AgeRange(least_years=18)

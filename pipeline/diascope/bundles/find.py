@@ -20,9 +20,11 @@ from diascope.bundles.lock import read_lock, verify_bundle, whole_digest
 from diascope.errors import BundleError
 from diascope.findings import BundleStamp, Label
 from diascope.geometry import FieldOfView, Need
+from diascope.image_facts import AgeRange
 from diascope.io.select_rule import SelectRule
 
 METADATA = Path("configs") / "metadata.json"
+CARD = Path("docs") / "README.md"
 LOCK = "bundles.lock"
 
 _FALLBACK_COLOUR = "#e6a817"
@@ -72,6 +74,9 @@ class DiascopeBlock(BaseModel):
 
     field_of_view: FieldOfView = FieldOfView()
     """What an image must show, such as a whole head; any where left out."""
+
+    ages: AgeRange = AgeRange()
+    """Ages of the patients it was shown; the case of another is doubtful, and none is turned away."""
 
     activation: Literal["softmax", "sigmoid"] = "softmax"
     """What turns the network's numbers into probabilities."""
@@ -145,6 +150,11 @@ class BundleInfo:
         if self.block.expected is not None:
             return self.block.expected
         return tuple(label.name for label in self.labels) if len(self.labels) > 1 else ()
+
+    @property
+    def card(self) -> Path | None:
+        """Its model card; None where it brings none."""
+        return self.folder / CARD if (self.folder / CARD).is_file() else None
 
     @property
     def is_averaged(self) -> bool:

@@ -6,7 +6,11 @@ import yaml
 
 from diascope.bundles.find import BundleInfo
 from diascope.geometry import FieldOfView
+from diascope.image_facts import AgeRange
 from diascope.io.select_rule import SelectRule
+
+LIMITS_HEADING = "## What it cannot do"
+"""Of the section of a model card that `models info` repeats."""
 
 
 def bundle_table(bundles: Sequence[BundleInfo]) -> str:
@@ -36,7 +40,12 @@ def bundle_text(bundle: BundleInfo) -> str:
         lines.append(f"shows:    {limits}")
     if (rule := select_text(block.own_select)) and block.select is not None:
         lines.append(f"takes:    {rule}, unless a config says otherwise")
+    if ages := ages_text(block.ages):
+        lines.append(f"ages:     {ages}")
     lines += [f"cite:     {citation}" for citation in block.citations]
+    if bundle.card is not None:
+        lines += ["what it cannot do:", *(f"- {one}" for one in card_limits(bundle.card.read_text(encoding="utf-8")))]
+        lines.append(f"card:     {bundle.card}")
     return "\n".join([*lines, *stranger_lines([bundle])])
 
 
@@ -62,6 +71,25 @@ def limits_text(view: FieldOfView) -> str:
         if side_mm
     ]
     return ", ".join(parts)
+
+
+def ages_text(ages: AgeRange) -> str:
+    """Say which ages a network was shown; empty where it does not say."""
+    ends = ((ages.least_years, "from {}"), (ages.most_years, "to {}"))
+    parts = [words.format(years) for years, words in ends if years is not None]
+    return " ".join([*parts, "years"]) if parts else ""
+
+
+def card_limits(card: str) -> tuple[str, ...]:
+    """Take from a model card what the network cannot do; empty where the card has no such section.
+
+    Args:
+        card: In markdown.
+    """
+    _, _, below = card.partition(f"\n{LIMITS_HEADING}\n")
+    section = below.partition("\n## ")[0]
+    points = (" ".join(point.split()) for point in f"\n{section.strip()}".split("\n- "))
+    return tuple(point for point in points if point)
 
 
 def stranger_lines(bundles: Sequence[BundleInfo]) -> list[str]:

@@ -30,7 +30,7 @@ def info(
 ) -> None:
     """Say what a network is for, what it draws and what may be done with it."""
     from diascope.bundles.find import find_bundle
-    from diascope.cli.bundle_text import bundle_text
+    from diascope.cli.bundle_text import bundle_text, card_limits
 
     bundle = find_bundle(name)
     if as_json:
@@ -38,6 +38,8 @@ def info(
             "is_shipped": bundle.is_shipped,
             "description": bundle.description,
             "diascope": bundle.block.model_dump(mode="json"),
+            "limits": card_limits(bundle.card.read_text(encoding="utf-8")) if bundle.card else (),
+            "card": str(bundle.card) if bundle.card else None,
         }
         typer.echo(json.dumps(facts, indent=1))
     else:

@@ -232,7 +232,7 @@ def finish(inferred: CaseOutputs) -> CaseResults:
         diascope_version=__version__,
     )
     reasons = (
-        *outside_limits((bundle, volume) for bundle, volume in images.pairs() if bundle.name not in job.places),
+        *outside_limits(images.pairs(), job.places),
         *not_shown_to_suit(job.choices),
         *doubts(report, {bundle.name: bundle.expected for bundle in job.bundles}),
     )

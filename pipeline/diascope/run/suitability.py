@@ -1,6 +1,6 @@
 """Whether an image may be given to a network: its geometry, and what it shows."""
 
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 
 from diascope.bundles.find import BundleInfo
 from diascope.errors import UnsupportedInput
@@ -37,10 +37,21 @@ def check_suits(bundle: BundleInfo, field_of_view: FieldOfView, volume: Volume) 
         )
 
 
-def outside_limits(pairs: Iterable[tuple[BundleInfo, Volume]]) -> tuple[str, ...]:
-    """Say of each image that was let pass (`any_field_of_view`) why its result is doubtful."""
-    reasons = ((bundle.name, bundle.block.field_of_view.misfit(volume.space)) for bundle, volume in pairs)
-    return tuple(f"{name} was not made for this image: {reason}" for name, reason in reasons if reason)
+def outside_limits(pairs: Iterable[tuple[BundleInfo, Volume]], places: Container[str] = ()) -> tuple[str, ...]:
+    """Say of each image that a network was given in spite of its limits why the result is doubtful.
+
+    Args:
+        pairs: Each network with its image.
+        places: Networks that look at a part only: what the whole image shows is not asked of them.
+    """
+    reasons = []
+    for bundle, volume in pairs:
+        if bundle.name not in places and (reason := bundle.block.field_of_view.misfit(volume.space)):
+            reasons.append(f"{bundle.name} was not made for this image: {reason}")
+        if reason := bundle.block.ages.misfit(volume.facts):
+            reasons.append(f"{bundle.name} was not made for this patient: {reason}")
+    # A network that looks at several parts of an image says it once.
+    return tuple(dict.fromkeys(reasons))
 
 
 def not_shown_to_suit(choices: Iterable[Choice]) -> tuple[str, ...]:

@@ -16,6 +16,7 @@ from torch import nn
 from diascope.bundles.lock import write_lock
 from diascope.errors import ConfigError
 from diascope.geometry import FieldOfView
+from diascope.image_facts import AgeRange
 from diascope.train.answer_kinds import output_description, task_of
 from diascope.train.bundle_config import inference_config
 from diascope.train.settings import TrainConfig
@@ -156,12 +157,13 @@ def bundle_metadata(config: TrainConfig) -> dict[str, Any]:
             **({"select": bundle.select.model_dump(mode="json", exclude_unset=True)} if bundle.select else {}),
             **({"explain": bundle.explain.model_dump(exclude_defaults=True)} if bundle.explain else {}),
             **({"field_of_view": _stated(bundle.field_of_view)} if bundle.field_of_view else {}),
+            **({"ages": _stated(bundle.ages)} if bundle.ages else {}),
         },
     }
 
 
-def _stated(view: FieldOfView) -> dict[str, Any]:
-    return {key: value for key, value in asdict(view).items() if value is not None}
+def _stated(limits: FieldOfView | AgeRange) -> dict[str, Any]:
+    return {key: value for key, value in asdict(limits).items() if value is not None}
 
 
 def _write_words(config: TrainConfig, folder: Path, card: str) -> None:

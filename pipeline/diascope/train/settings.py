@@ -9,6 +9,7 @@ from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, Pos
 from diascope.bundles.find import ExplainWish
 from diascope.config import Settings, parse_settings, read_yaml
 from diascope.geometry import FieldOfView
+from diascope.image_facts import AgeRange
 from diascope.io.select_rule import SelectRule
 from diascope.train.recipe import (
     FoldSettings,
@@ -77,6 +78,9 @@ class BundleSettings(Settings):
 
     field_of_view: FieldOfView | None = None
     """What an image must show for it, such as a whole head; a run turns others away."""
+
+    ages: AgeRange | None = None
+    """Ages of the patients it was shown; a run calls the case of another one doubtful."""
 
     licence: str
     """Licence of the weights."""
