@@ -305,7 +305,7 @@ def _write_many_labels(folder: Path, case_id: str) -> CaseReport:
 def _failed(case_id: str) -> CaseReport:
     failure = Failure(
         "incomplete_series",
-        "slices 4 and 5 of 11 are 5.00 mm apart, the others 2.50 mm (1 uneven gaps in all)",
+        "slices 4 and 5 of 11 are 5.00 mm apart, the others 2.50 mm (1 uneven gap in all)",
         "send the series again, or pass a series without missing slices",
     )
     return CaseReport(case_id=case_id, status="failed", failure=failure)

@@ -132,7 +132,7 @@ def test_a_name_in_the_header_form_is_masked_although_nobody_registered_it() -> 
     "line",
     [
         "case case-3f4711b20190101 12 slices, gap 2.50 mm",
-        "slices 2 and 3 of 5 are 5.00 mm apart, the others 2.50 mm (1 uneven gaps in all)",
+        "slices 2 and 3 of 5 are 5.00 mm apart, the others 2.50 mm (1 uneven gap in all)",
         "torch 2.13.0+cpu on Python 3.11.7, CUDA 12.8, driver 570.124.06",
         "MLflow is at http://127.0.0.1:5000/#/experiments/1/runs/0a1b2c",
         "cases/case-0123456789abcde/preview.png and/or SE/SK in 3/4 of the cases",

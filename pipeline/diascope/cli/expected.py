@@ -39,14 +39,11 @@ def remember_run(order: "BatchOrder", books: "Books", device: "Device") -> None:
         device: Where its networks ran.
     """
     from diascope.run.planning.estimate import learned
-    from diascope.run.planning.speeds import NOTHING, read_speeds, speeds_file, write_speeds
+    from diascope.run.planning.speeds import remember, speeds_file
 
-    done = [row.case_id for row in books.rows.values() if row.status == "done"]
-    new = [case_id for case_id in done if case_id not in order.earlier.reports]
-    found = learned(order.plan, new, books.stage_seconds, _machine(order.config, device))
-    if found:
-        known = read_speeds(speeds_file())
-        write_speeds(speeds_file(), known | {name: known.get(name, NOTHING) + one for name, one in found.items()})
+    done = {case_id: one for case_id, one in books.case_stages.items() if books.rows[case_id].status == "done"}
+    if found := learned(order.plan, done, _machine(order.config, device)):
+        remember(speeds_file(), found)
 
 
 def _tried(
@@ -54,7 +51,7 @@ def _tried(
 ) -> "dict[str, Speed]":
     from diascope.errors import PipelineError
     from diascope.run.planning.estimate import window_of
-    from diascope.run.planning.speeds import Speed
+    from diascope.run.planning.speeds import Speed, Timing
     from diascope.tasks.device import limit_threads
     from diascope.tasks.speed import time_window
 
@@ -65,7 +62,8 @@ def _tried(
         if name in known or one is None:
             continue
         try:
-            tried[name] = Speed(time_window(bundle, one.window_shape, device.name, config.precision), one.voxels)
+            seconds = time_window(bundle, one.window_shape, device.name, config.precision)
+            tried[name] = Speed((Timing(seconds, one.voxels),), is_tried=True, is_explained=machine.is_explained)
         except PipelineError:  # it will be told when it runs; an estimate is not worth a failure
             continue
     return tried

@@ -16,8 +16,11 @@ from diascope.geometry import Grid
 from diascope.io.series import Catalogue, Series
 from diascope.run.planning.estimate import Estimate
 from diascope.run.planning.plan import Plan, StudyPlan
+from diascope.run.planning.speeds import Span
 
 _LONGEST_DESCRIPTION = 40
+_MOST_FILES = 10
+_NO_IMAGE = ("failed", "refused", "skipped", "not_an_image")
 
 
 def plan_text(plan: Plan, expected: Estimate, done: int = 0) -> str:
@@ -57,7 +60,7 @@ def study_lines(plan: Plan, expected: Estimate, inputs: Sequence[Path]) -> list[
     # In the order of the folders, as their owner knows them.
     for study in sorted(plan.studies, key=lambda one: places.get(one.case_id, "")):
         lines += ["", *_lines_of(study, expected, places.get(study.case_id, ""))]
-    return lines
+    return lines + _lines_of_files(plan.catalogue, inputs)
 
 
 def plan_facts(plan: Plan, expected: Estimate) -> list[dict[str, Any]]:
@@ -66,7 +69,8 @@ def plan_facts(plan: Plan, expected: Estimate) -> list[dict[str, Any]]:
         {
             "case_id": study.case_id,
             "outcome": _outcome(study),
-            "seconds": expected.seconds.get(study.case_id),
+            "seconds": span.likely if (span := expected.seconds.get(study.case_id)) else None,
+            "seconds_range": [span.low, span.high] if span else None,
             "disk_bytes": study.disk_bytes,
             "chosen": {choice.bundle: list(choice.chosen_ids) for choice in study.choices},
             "not_chosen": {choice.bundle: dict(choice.why_not) for choice in study.choices},
@@ -82,7 +86,7 @@ def places_of(found: Catalogue, inputs: Sequence[Path]) -> dict[str, str]:
     for row in found.files:
         if row.case_id:
             paths.setdefault(row.case_id, []).append(row.path)
-    typed = {os.path.abspath(path): str(path) for path in inputs}  # noqa: PTH100 - as the walk spells them
+    typed = _typed(inputs)
     return {case_id: _as_typed(_common(rows), typed) for case_id, rows in paths.items()}
 
 
@@ -93,24 +97,33 @@ def duration_text(seconds: float) -> str:
     return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} hours"
 
 
+def span_text(span: Span) -> str:
+    """Spell a time with how sure it is."""
+    low, high = duration_text(span.low), duration_text(span.high)
+    if low == high:
+        return f"about {low}"
+    (less, unit), (more, its_unit) = low.split(" "), high.split(" ")
+    return f"{less} to {more} {unit}" if unit == its_unit else f"{low} to {high}"
+
+
 def size_text(count_bytes: int) -> str:
     """Spell a size on disk."""
     return f"{count_bytes / 1e6:.0f} MB" if count_bytes < 1e9 else f"{count_bytes / 1e9:.1f} GB"
 
 
 def _time_line(expected: Estimate) -> str:
-    total = expected.total_seconds
+    total = expected.total
     if total is None:
         return "time: not known before the networks have run here once; --plan tries one window of each"
     if not expected.seconds:
         return "time: nothing is left to run"
-    return f"time: about {duration_text(total)} (estimate)"
+    return f"time: {span_text(total)}, likely {duration_text(total.likely)} (estimate)"
 
 
 def _lines_of(study: StudyPlan, expected: Estimate, place: str) -> list[str]:
     known = {series.image_id: series for series in study.series}
-    seconds = expected.seconds.get(study.case_id)
-    time = [f"about {duration_text(seconds)}"] if seconds is not None else []
+    span = expected.seconds.get(study.case_id)
+    time = [span_text(span)] if span is not None else []
     cost = [*time, size_text(study.disk_bytes)] if study.chosen else []
     lines = ["  ".join([place or study.case_id, _outcome(study), *cost]), f"  {study.case_id}"]
     for choice in study.choices:
@@ -125,6 +138,21 @@ def _lines_of(study: StudyPlan, expected: Estimate, place: str) -> list[str]:
     lines += [
         f"  refused {image.image_id} ({_count(image.files, 'file')}): {image.failure.reason}" for image in study.refused
     ]
+    return lines
+
+
+def _lines_of_files(found: Catalogue, inputs: Sequence[Path]) -> list[str]:
+    """Name the files that give no image, below their reason: what was refused with its cure, then what was left out."""
+    groups: dict[tuple[str, str, str, str], list[str]] = {}
+    for row in found.files:
+        if row.fate in _NO_IMAGE:
+            groups.setdefault((row.fate, row.code, row.reason, row.cure), []).append(row.path)
+    typed, lines = _typed(inputs), []
+    for (fate, code, reason, cure), paths in sorted(groups.items(), key=lambda one: _NO_IMAGE.index(one[0][0])):
+        lines += ["", f"{_count(len(paths), 'file')} {fate.replace('_', ' ')}: {code}: {reason}"]
+        lines += [f"  try: {cure}"] if cure else []
+        lines += [f"  {_as_typed(path, typed)}" for path in sorted(paths)[:_MOST_FILES]]
+        lines += [f"  and {len(paths) - _MOST_FILES} more"] if len(paths) > _MOST_FILES else []
     return lines
 
 
@@ -159,6 +187,10 @@ def _common(paths: Sequence[str]) -> str:
     # A member stands behind its archive as behind a folder.
     folder = os.path.commonpath([path.replace("!", "!/") for path in paths])
     return folder.replace("!/", "!")
+
+
+def _typed(inputs: Sequence[Path]) -> dict[str, str]:
+    return {os.path.abspath(path): str(path) for path in inputs}  # noqa: PTH100 - as the walk spells them
 
 
 def _as_typed(path: str, typed: Mapping[str, str]) -> str:

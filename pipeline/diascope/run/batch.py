@@ -95,6 +95,7 @@ class Books:
         measurements: By case_id.
         heatmaps: By case_id.
         stage_seconds: Time of each stage, all cases together.
+        case_stages: Time of each stage of the cases that this run did, by case_id.
         sha256: Digest of each input file that was read, by path. Private.
         resumed: How many cases were done by an earlier run.
         kept: How many good results of an earlier run moved to history/, since this one has none.
@@ -104,6 +105,7 @@ class Books:
     measurements: dict[str, tuple[Measurement, ...]] = field(default_factory=dict)
     heatmaps: dict[str, tuple[HeatmapRecord, ...]] = field(default_factory=dict)
     stage_seconds: dict[str, float] = field(default_factory=dict)
+    case_stages: dict[str, Mapping[str, float]] = field(default_factory=dict)
     sha256: dict[str, str] = field(default_factory=dict)
     resumed: int = 0
     kept: int = 0
@@ -175,6 +177,7 @@ def _settle(order: BatchOrder, ledger: Ledger, books: Books, outcome: CaseOutcom
     )
     for stage, seconds in outcome.stage_seconds.items():
         books.stage_seconds[stage] = books.stage_seconds.get(stage, 0.0) + seconds
+    books.case_stages[job.case_id] = outcome.stage_seconds
     books.sha256 |= {str(path): digest for path, digest in outcome.sha256.items()}
     return books.enter(report, outcome.seconds)
 

@@ -13,7 +13,7 @@ from diascope.io.selection import Choice
 from diascope.io.series import Catalogue, Series
 from diascope.run.planning.estimate import Machine, estimate, learned, window_of
 from diascope.run.planning.plan import Plan, StudyPlan
-from diascope.run.planning.speeds import Speed, around_name, read_speeds, write_speeds
+from diascope.run.planning.speeds import Speed, Timing, around_name
 
 MACHINE = Machine("cpu, 2 cores", is_explained=False)
 GRID = Grid((100, 100, 50), np.diag([1.0, 1.0, 2.0, 1.0]))
@@ -45,45 +45,54 @@ def plan(bundle: BundleInfo, *studies: StudyPlan) -> Plan:
     return Plan(studies, (bundle,), Catalogue((), (), (), ()))
 
 
-def test_time_is_windows_times_what_a_voxel_took(bundle: BundleInfo) -> None:
+def test_time_is_what_cases_of_this_size_took_and_what_was_read(bundle: BundleInfo) -> None:
     # 100 x 100 x 50 voxels of 1 x 1 x 2 mm are 50^3 at 2 mm: two windows of 50 x 50 x 25.
     through = 2 * 50 * 50 * 25
-    speeds = {MACHINE.name(bundle): Speed(30.0, 3 * through, 3), around_name(MACHINE.device): Speed(5.0, 500_000, 1)}
+    speeds = {
+        MACHINE.name(bundle): Speed((Timing(10.0, through),) * 3),
+        around_name(MACHINE.device): Speed((Timing(5.0, 500_000),)),
+    }
 
-    found = estimate(plan(bundle, study(1), study(2, images=2), study(3, is_chosen=False)), speeds, MACHINE)
+    found = estimate(plan(bundle, study(1), study(2), study(3, is_chosen=False)), speeds, MACHINE)
 
-    assert found.seconds == pytest.approx({"case-1": 10 + 5, "case-2": 20 + 10})
-    assert found.total_seconds == pytest.approx(45)
-    assert found.without({"case-2"}).total_seconds == pytest.approx(15)
-    assert any("3 earlier cases" in line for line in found.basis)
+    assert {case_id: span.likely for case_id, span in found.seconds.items()} == pytest.approx(
+        {"case-1": 15.0, "case-2": 15.0}
+    )
+    assert found.total is not None
+    assert found.total.likely == pytest.approx(30)
+    assert found.without({"case-2"}).total == found.seconds["case-1"]
+    assert any("3 earlier cases on this device, 10 to 10 s each" in line for line in found.basis)
 
 
 def test_a_network_that_never_ran_here_has_no_estimate_and_that_is_said(bundle: BundleInfo) -> None:
     found = estimate(plan(bundle, study(1)), {}, MACHINE)
 
-    assert found.total_seconds is None
+    assert found.total is None
     assert any("net: no run of it" in line for line in found.basis)
 
 
 def test_with_heatmaps_and_without_are_told_apart(bundle: BundleInfo) -> None:
-    speeds = {Machine(MACHINE.device, is_explained=True).name(bundle): Speed(30.0, 1.0, 3)}
+    speeds = {Machine(MACHINE.device, is_explained=True).name(bundle): Speed((Timing(30.0, 1.0),))}
 
-    assert estimate(plan(bundle, study(1)), speeds, MACHINE).total_seconds is None
+    assert estimate(plan(bundle, study(1)), speeds, MACHINE).total is None
 
 
 def test_what_a_run_took_is_what_the_next_one_is_told(bundle: BundleInfo) -> None:
     done = plan(bundle, study(1), study(2))
-    seconds = {"read": 1.0, "prepare": 2.0, "infer": 40.0, "finish": 4.0, "write": 3.0}
+    stages = {"read": 0.5, "prepare": 1.0, "infer": 20.0, "finish": 2.0, "write": 1.5}
 
-    speeds = learned(done, ["case-1", "case-2"], seconds, MACHINE)
+    found = learned(done, {"case-1": stages, "case-2": stages}, MACHINE)
+    speeds = {name: Speed(tuple(cases)) for name, cases in found.items()}
 
-    assert estimate(done, speeds, MACHINE).total_seconds == pytest.approx(50)
-    assert estimate(plan(bundle, study(3)), speeds, MACHINE).total_seconds == pytest.approx(25)
+    told = estimate(plan(bundle, study(3)), speeds, MACHINE).total
+    assert told is not None
+    assert told.likely == pytest.approx(25)
 
 
 def test_a_run_that_did_nothing_teaches_nothing(bundle: BundleInfo) -> None:
-    assert learned(plan(bundle, study(1)), [], {"infer": 3.0}, MACHINE) == {}
-    assert learned(plan(bundle, study(1)), ["case-1"], {}, MACHINE) == {}
+    assert learned(plan(bundle, study(1)), {}, MACHINE) == {}
+    assert learned(plan(bundle, study(1)), {"case-1": {}}, MACHINE) == {}
+    assert learned(plan(bundle, study(1)), {"of another plan": {"infer": 3.0}}, MACHINE) == {}
 
 
 def test_one_window_is_tried_as_a_study_asks_for_it(bundle: BundleInfo) -> None:
@@ -99,21 +108,3 @@ def test_the_disk_a_study_takes_grows_with_its_images(bundle: BundleInfo) -> Non
 
     assert two.disk_bytes - one.disk_bytes == 100 * 100 * 50 * 1.6
     assert plan(bundle, one, two).disk_bytes == one.disk_bytes + two.disk_bytes
-
-
-def test_speeds_are_remembered_and_a_broken_file_is_none(tmp_path: Path) -> None:
-    file = tmp_path / "cache" / "speeds.json"
-    assert read_speeds(file) == {}
-
-    write_speeds(file, {"net": Speed(2.0, 8.0, 1)})
-    assert read_speeds(file) == {"net": Speed(2.0, 8.0, 1)}
-    file.write_text("{")
-    assert read_speeds(file) == {}
-
-
-def test_new_runs_count_beside_old_ones_but_an_hour_is_memory_enough() -> None:
-    assert Speed(10.0, 10.0, 1) + Speed(30.0, 60.0, 2) == Speed(40.0, 70.0, 3)
-
-    slow, fast = Speed(100_000.0, 100_000.0, 9), Speed(1800.0, 18_000.0, 1)
-    assert (slow + fast).seconds_per_voxel == pytest.approx((1800 + 1800) / (1800 + 18_000))
-    assert (Speed(0.0, 0.0) + fast) == fast

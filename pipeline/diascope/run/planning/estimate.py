@@ -1,15 +1,16 @@
-"""How long a run will take: how much the networks have to compute, times how fast they were.
+"""How long a run will take: how much the networks have to compute, and what that took before.
 
-    seconds of a study = sum over networks and images of (voxels through the network x seconds per voxel)
-                       + voxels of its images x seconds per voxel of reading, measuring and writing
+    seconds of a study = sum over networks of (a fixed part + voxels through the network x seconds per voxel)
+                       + the same of reading, measuring and writing, by the voxels of its images
 
-Voxels are counted from the headers (`bundles/workload.py`), seconds per voxel are what
-earlier runs on this machine took (`speeds.py`), or else one window that is tried.
-Stages of several cases overlap, so a run of many cases may be faster; nothing is
-taken off for that.
+Voxels are counted from the headers (`bundles/workload.py`); the seconds, and how far they
+scatter, are those of the newest cases on this machine (`speeds.py`), heatmaps and their
+checks included, or else of one window that is tried. Stages of several cases overlap, so
+a run of many cases may be faster; nothing is taken off for that. Loading the libraries
+comes on top.
 """
 
-from collections.abc import Container, Iterable, Mapping
+from collections.abc import Container, Mapping
 from dataclasses import dataclass, replace
 from math import prod
 
@@ -18,7 +19,7 @@ from diascope.bundles.workload import Recipe, Workload, read_recipe
 from diascope.geometry import IndexGrid
 from diascope.io.series import Series
 from diascope.run.planning.plan import Plan, StudyPlan
-from diascope.run.planning.speeds import Speed, Speeds, around_name, network_name
+from diascope.run.planning.speeds import Span, Speed, Speeds, Timing, around_name, network_name
 
 # A shape that no header tells is taken for a usual one.
 _USUAL = IndexGrid((256, 256, 64))
@@ -51,14 +52,14 @@ class Estimate:
         is_known: Whether the speed of each network is; else there are no seconds.
     """
 
-    seconds: Mapping[str, float]
+    seconds: Mapping[str, Span]
     basis: tuple[str, ...]
     is_known: bool = True
 
     @property
-    def total_seconds(self) -> float | None:
+    def total(self) -> Span | None:
         """Of all studies; None where nothing is known."""
-        return sum(self.seconds.values()) if self.is_known else None
+        return sum(self.seconds.values(), Span(0.0, 0.0, 0.0)) if self.is_known else None
 
     def without(self, done: Container[str]) -> "Estimate":
         """Leave out cases that are done already."""
@@ -79,11 +80,12 @@ def estimate(plan: Plan, speeds: Speeds, machine: Machine) -> Estimate:
     work = workloads(plan)
     if any(bundle not in known for study in plan.to_run for bundle in work[study.case_id]):
         return Estimate({}, basis, is_known=False)
-    per_file = around.seconds_per_voxel if around else 0.0
     return Estimate(
         {
-            study.case_id: sum(known[name].seconds_per_voxel * voxels for name, voxels in work[study.case_id].items())
-            + per_file * image_voxels(study)
+            study.case_id: sum(
+                (known[name].expect(voxels) for name, voxels in work[study.case_id].items()),
+                around.expect(image_voxels(study)) if around else Span(0.0, 0.0, 0.0),
+            )
             for study in plan.to_run
         },
         basis,
@@ -116,31 +118,31 @@ def image_voxels(study: StudyPlan) -> int:
     return sum(prod(series.space.shape) for series in study.chosen if series.space is not None)
 
 
-def learned(plan: Plan, done: Iterable[str], stage_seconds: Mapping[str, float], machine: Machine) -> dict[str, Speed]:
-    """Tell from a run that has ended how fast it was.
+def learned(plan: Plan, cases: Mapping[str, Mapping[str, float]], machine: Machine) -> dict[str, list[Timing]]:
+    """Tell from a run that has ended what each of its cases took, in their order.
 
     The time of several networks is dealt out by their voxels: which of them took it is not known.
 
     Args:
         plan: Of the run.
-        done: The cases that its networks went through.
-        stage_seconds: Time of each stage over all of them.
+        cases: Seconds of each stage of the cases that its networks went through, by case_id.
         machine: Where it took place.
     """
-    cases = set(done)
-    work = {case_id: voxels for case_id, voxels in workloads(plan).items() if case_id in cases}
-    total = sum(sum(voxels.values()) for voxels in work.values())
-    seconds = stage_seconds.get("infer", 0.0)
-    if not total or seconds <= 0:
-        return {}
-    found: dict[str, Speed] = {}
-    for bundle in plan.bundles:
-        voxels = sum(one.get(bundle.name, 0) for one in work.values())
-        if voxels:
-            found[machine.name(bundle)] = Speed(seconds * voxels / total, voxels, len(work))
-    around = sum(stage_seconds.values()) - seconds
-    read = sum(image_voxels(study) for study in plan.to_run if study.case_id in cases)
-    return {**found, around_name(machine.device): Speed(around, read, len(work))} if read else found
+    work = workloads(plan)
+    images = {study.case_id: image_voxels(study) for study in plan.to_run}
+    found: dict[str, list[Timing]] = {}
+    for case_id, stages in cases.items():
+        voxels, seconds = work.get(case_id, {}), stages.get("infer", 0.0)
+        total = sum(voxels.values())
+        if not total or seconds <= 0:
+            continue
+        for bundle in plan.bundles:
+            if one := voxels.get(bundle.name):
+                found.setdefault(machine.name(bundle), []).append(Timing(seconds * one / total, one))
+        if images[case_id]:
+            around = Timing(sum(stages.values()) - seconds, images[case_id])
+            found.setdefault(around_name(machine.device), []).append(around)
+    return found
 
 
 def _workload(recipe: Recipe, series: Series) -> Workload:
@@ -150,13 +152,17 @@ def _workload(recipe: Recipe, series: Series) -> Workload:
 def _basis(bundle: BundleInfo, speed: Speed | None) -> str:
     if speed is None:
         return f"{bundle.name}: no run of it on this device is known yet"
-    per_million = f"{speed.seconds_per_voxel * 1e6:.3g} s per million voxels through the network"
-    if not speed.cases:
-        return f"{bundle.name}: {per_million}, one window tried now"
-    return f"{bundle.name}: {per_million}, {speed.cases} earlier case{'' if speed.cases == 1 else 's'} on this device"
+    if speed.is_tried:
+        missing = "; its heatmaps were never timed here, the upper end allows for them" if speed.is_explained else ""
+        return f"{bundle.name}: one window tried now{missing}"
+    return f"{bundle.name}: {_rests_on(speed)}"
 
 
 def _around_basis(around: Speed | None) -> str:
-    if around is None:
-        return "reading and writing: not known yet, left out"
-    return f"reading and writing: {around.seconds_per_voxel * 1e6:.3g} s per million voxels of the images"
+    return f"reading and writing: {_rests_on(around) if around else 'not known yet, left out'}"
+
+
+def _rests_on(speed: Speed) -> str:
+    seconds = sorted(one.seconds for one in speed.cases)
+    took = f"{seconds[0]:.2g} s" if len(seconds) == 1 else f"{seconds[0]:.2g} to {seconds[-1]:.2g} s each"
+    return f"{len(seconds)} earlier case{'' if len(seconds) == 1 else 's'} on this device, {took}"

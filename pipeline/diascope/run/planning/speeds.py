@@ -1,55 +1,119 @@
-"""How fast networks were on this machine: what earlier runs took, or one window tried now.
+"""How fast networks were on this machine: what the newest cases took, or one window tried now.
 
-A file in the user's cache folder remembers, per network and device, how many voxels
-went through it in how many seconds. It holds no case and no path.
+A file in the user's cache folder remembers, per network and device, of the newest cases
+how many voxels went through it in how many seconds. It holds no case and no path.
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
+from math import sqrt
 from pathlib import Path
 
+import numpy as np
 import platformdirs
 from pydantic import TypeAdapter, ValidationError
+from scipy.optimize import nnls
 
 from diascope.bundles.find import BundleInfo
 from diascope.errors import OutputError
 from diascope.io.outfolder import write_atomic
 
-# Beyond so much the past counts less: a machine may have become faster.
-MOST_SECONDS = 3600.0
+# So many cases are remembered. Each counts a fifth less than the next: a machine may have become faster, or busy.
+MOST_CASES = 30
+_AGEING = 0.8
+
+# How far a guess may be off, as factors, up to so many known cases. Chosen on two recorded batches of 22 patients, on
+# a machine whose other work came and went: 19 of 20 cases took what was told before them (tests/run/planning).
+_LEAST_SPREAD = ((1, 2.0), (14, 1.75), (MOST_CASES, 1.4))
+
+# One window leaves out what is done around it: resampling, and above all heatmaps and their checks.
+_TRIED_LOW, _TRIED_HIGH, _TRIED_HIGH_EXPLAINED = 0.7, 2.0, 6.0
+
+# Workloads that differ less are one size of case: they do not tell a fixed part from one that grows.
+_SAME_SIZE = 1.3
 
 
 @dataclass(frozen=True, slots=True)
-class Speed:
-    """What a network, or the reading and writing around it, took.
+class Timing:
+    """What one case took.
 
     Attributes:
         seconds: Of the clock.
-        voxels: That went through it.
-        cases: In how many cases; 0 where one window was tried.
+        voxels: That went through the network, or of the images around it.
     """
 
     seconds: float
     voxels: float
-    cases: int = 0
-
-    @property
-    def seconds_per_voxel(self) -> float:
-        """Of the clock."""
-        return self.seconds / self.voxels if self.voxels else 0.0
-
-    def __add__(self, other: "Speed") -> "Speed":
-        """Count both; where that is much, what was first counts less."""
-        part = min(1.0, max(0.0, MOST_SECONDS - other.seconds) / self.seconds) if self.seconds else 1.0
-        return Speed(self.seconds * part + other.seconds, self.voxels * part + other.voxels, self.cases + other.cases)
 
 
-NOTHING = Speed(0.0, 0.0)
+@dataclass(frozen=True, slots=True)
+class Span:
+    """How long something will take, with how sure that is.
+
+    Attributes:
+        low: Seconds; less would be a surprise.
+        likely: Seconds.
+        high: Seconds; more would be a surprise.
+    """
+
+    low: float
+    likely: float
+    high: float
+
+    def __add__(self, other: "Span") -> "Span":
+        """Add what comes one after the other. A machine that is slow is slow for both: nothing evens out."""
+        return Span(self.low + other.low, self.likely + other.likely, self.high + other.high)
+
+
+@dataclass(frozen=True, slots=True)
+class Speed:
+    """How fast a network is, or the reading and writing around the networks.
+
+    Attributes:
+        cases: The newest last; of one window that was tried only that.
+        is_tried: Whether one window was tried, since no case is known.
+        is_explained: Whether heatmaps belong to what is asked for; a window that was tried has none.
+    """
+
+    cases: tuple[Timing, ...]
+    is_tried: bool = False
+    is_explained: bool = False
+
+    def expect(self, voxels: float) -> Span:
+        """Tell how long a case of so many voxels will take.
+
+        A part that every case takes and one that grows with the voxels are told apart where the
+        known cases differ in size; else a case of another size lies between the two.
+        """
+        if self.is_tried:
+            likely = self.cases[-1].seconds / self.cases[-1].voxels * voxels
+            most = _TRIED_HIGH_EXPLAINED if self.is_explained else _TRIED_HIGH
+            return Span(_TRIED_LOW * likely, likely, most * likely)
+        shape = self._by_size(voxels)
+        ratios = [one.seconds / max(self._by_size(one.voxels).likely, 1e-9) for one in self.cases]
+        spread = next(factor for most, factor in _LEAST_SPREAD if len(self.cases) <= most)
+        return Span(min(*ratios, 1 / spread) * shape.low, shape.likely, max(*ratios, spread) * shape.high)
+
+    def _by_size(self, voxels: float) -> Span:
+        """Tell from the size alone, as if every case of a size took the same."""
+        known = np.array([one.voxels for one in self.cases])
+        seconds = np.array([one.seconds for one in self.cases])
+        weights = _AGEING ** np.arange(len(self.cases) - 1, -1, -1)
+        if known.max() <= _SAME_SIZE * known.min():
+            usual, times = float(np.average(seconds, weights=weights)), voxels / float(known.mean())
+            return Span(usual * min(1.0, times), usual * sqrt(times), usual * max(1.0, times))
+        # Relative errors count, so that one large case does not outweigh many small ones.
+        scale = np.sqrt(weights) / np.maximum(seconds, 1e-9)
+        sides = np.stack([scale, scale * known / known.max()], axis=1)
+        fixed, per_largest = nnls(sides, scale * seconds)[0]
+        likely = float(fixed + per_largest * voxels / known.max())
+        return Span(likely, likely, likely)
+
 
 Speeds = Mapping[str, Speed]
 
-_SPEEDS: TypeAdapter[dict[str, Speed]] = TypeAdapter(dict[str, Speed])
+_TIMINGS: TypeAdapter[dict[str, tuple[Timing, ...]]] = TypeAdapter(dict[str, tuple[Timing, ...]])
 
 
 def speeds_file() -> Path:
@@ -60,16 +124,19 @@ def speeds_file() -> Path:
 def read_speeds(file: Path) -> dict[str, Speed]:
     """Read what is remembered; nothing where there is nothing that can be read."""
     try:
-        return _SPEEDS.validate_json(file.read_bytes())
+        return {name: Speed(cases) for name, cases in _TIMINGS.validate_json(file.read_bytes()).items() if cases}
     except (OSError, ValidationError):
         return {}
 
 
-def write_speeds(file: Path, speeds: Speeds) -> None:
-    """Remember; where that cannot be, nobody is troubled."""
+def remember(file: Path, found: Mapping[str, Iterable[Timing]]) -> None:
+    """Add what new cases took, and forget the oldest; where that cannot be, nobody is troubled."""
+    kept = {name: speed.cases for name, speed in read_speeds(file).items()}
+    kept |= {name: (*kept.get(name, ()), *cases)[-MOST_CASES:] for name, cases in found.items()}
+    text = json.dumps({name: [asdict(one) for one in cases] for name, cases in sorted(kept.items())}, indent=1)
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
-        write_atomic(file, json.dumps({name: asdict(speed) for name, speed in sorted(speeds.items())}, indent=1))
+        write_atomic(file, text)
     except (OSError, OutputError):
         return
 
