@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from diascope.errors import InputError, UnsupportedInput
 from diascope.geometry import Grid, IndexGrid, Shape, Space
 from diascope.io.damage import damage_of
+from diascope.io.mask_files import is_named_mask, label_count
 from diascope.io.reader import Context, FoundFile, Grouped
 from diascope.io.series import Series
 from diascope.io.single import NoImage, SingleImage, group_singles
@@ -77,7 +78,7 @@ class NiftiReader:
         header = _read_header(series.files[0])
         if series.space is None:
             raise InputError("the series has no geometry yet")
-        stored = _stored_voxels(series, header, at)
+        stored = _stored_voxels(series.files[-1], header, at, series.volumes)
         if stored.dtype.fields is not None:
             colour = np.stack([stored[name] for name in ("R", "G", "B")], axis=-1)
             return ColourImage(data=colour, space=series.space, facts=series.facts, image_id=series.image_id)
@@ -169,6 +170,7 @@ def _look(file: FoundFile, by_path: Mapping[Path, FoundFile], context: Context) 
     partners = tuple(by_path[path] for path in _voxel_paths(file.path) if path in by_path)[:1]
     _check_voxels(header, (file, *partners), context)
     space, notes = space_of(header, shape)
+    _check_no_mask(header, file, partners, context)
     return SingleImage(
         space=space,
         partners=partners,
@@ -248,6 +250,19 @@ def _check_voxels(header: Any, parts: Sequence[FoundFile], context: Context) -> 
         )
 
 
+def _check_no_mask(header: Any, file: FoundFile, partners: Sequence[FoundFile], context: Context) -> None:
+    """Leave out what somebody drew; a file that a manifest names as an image is one."""
+    if file.origin is not None or not context.settings.skip_masks or not is_named_mask(Path(file.shown).name):
+        return
+    count = label_count(_stored_voxels((file, *partners)[-1].path, header, 0, _shape_of(header)[1]))
+    if count is not None:
+        raise NoImage(
+            f"a mask: its name says so, and its voxels hold {count} different whole number{'' if count == 1 else 's'}",
+            hint="if it is an image: --set ingest.skip_masks=false, or name it in a manifest",
+            code="mask_by_name",
+        )
+
+
 def _needed_bytes(header: Any) -> int:
     shape, volumes = _shape_of(header)
     voxel_bytes: int = header.get_data_dtype().itemsize
@@ -283,15 +298,15 @@ def _mm_per_unit(header: Any) -> tuple[float, tuple[str, ...]]:
     return 1.0, ()
 
 
-def _stored_voxels(series: Series, header: Any, at: int) -> NDArray[Any]:
+def _stored_voxels(path: Path, header: Any, at: int, volumes: int) -> NDArray[Any]:
     dtype = header.get_data_dtype()
     shape, _ = _shape_of(header)
     volume_bytes = int(np.prod(shape, dtype=np.int64)) * dtype.itemsize
     try:
-        with _opened(series.files[-1]) as stream:
+        with _opened(path) as stream:
             stream.seek(_offset(header) + at * volume_bytes)
             raw = stream.read(volume_bytes)
-            if at == series.volumes - 1:
+            if at == volumes - 1:
                 _read_out(stream)
     except MALFORMED as error:
         raise InputError(

@@ -52,6 +52,10 @@ class IngestSettings(Settings):
     release: tuple[Release, ...] = ()
     """Quarantined files that may pass."""
 
+    skip_masks: bool = True
+    """Leave out NIfTI files whose name says mask, segmentation, label, roi or lesion and whose voxels are few whole
+    numbers; a file that a manifest names as an image is one all the same."""
+
     max_header_mb: Annotated[float, Field(gt=0)] = 64.0
     """A header that is longer is refused; enhanced multi-frame headers reach tens of megabytes."""
 
