@@ -3,6 +3,7 @@
 import contextlib
 import http.client
 import json
+import ssl
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
@@ -35,18 +36,24 @@ class Browser:
         url: That `diascope view` printed.
         cookies: As the server set them.
         csrf: Token of the session.
+        trusted: Whose certificates are believed, for https.
     """
 
     url: str
     cookies: dict[str, str] = field(default_factory=dict)
     csrf: str = ""
+    trusted: ssl.SSLContext | None = None
 
     def ask(
         self, method: str, path: str, body: object = None, headers: dict[str, str] | None = None, **extra: Any
     ) -> Answer:
         """Send a request; `headers` win over what a browser would send."""
         parts = urlsplit(self.url)
-        connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=60)
+        connection = (
+            http.client.HTTPSConnection(parts.hostname or "", parts.port, timeout=60, context=self.trusted)
+            if parts.scheme == "https"
+            else http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=60)
+        )
         sent = {"Cookie": "; ".join(f"{name}={value}" for name, value in self.cookies.items())} if self.cookies else {}
         data: bytes | None = None
         if body is not None:

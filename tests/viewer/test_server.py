@@ -6,12 +6,15 @@ import json
 import os
 import re
 import signal
+import ssl
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 
@@ -110,6 +113,73 @@ def test_with_users_it_still_wants_a_certificate_or_a_proxy(phantoms: Phantoms, 
         pass
 
     assert caught.value.code == "no_certificate"
+
+
+@pytest.fixture
+def certificate(tmp_path: Path) -> tuple[Path, Path]:
+    """A certificate of this machine's own making, for 127.0.0.1, and its key."""
+    pytest.importorskip("cryptography")
+    from cryptography import x509
+    from cryptography.hazmat.primitives import hashes, serialization
+    from cryptography.hazmat.primitives.asymmetric import ec
+    from cryptography.x509.oid import NameOID
+
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "viewer.example")])
+    made = datetime.now(UTC)
+    signed = (
+        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
+        .not_valid_before(made - timedelta(days=1))
+        .not_valid_after(made + timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ip_address("127.0.0.1"))]), critical=False)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        .sign(key, hashes.SHA256())
+    )
+    pem, secret = serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8
+    (tmp_path / "viewer.pem").write_bytes(signed.public_bytes(pem))
+    (tmp_path / "viewer.key").write_bytes(key.private_bytes(pem, secret, serialization.NoEncryption()))
+    return tmp_path / "viewer.pem", tmp_path / "viewer.key"
+
+
+def test_with_a_certificate_it_speaks_https_alone_and_its_cookie_too(
+    serve: Serve, certificate: tuple[Path, Path]
+) -> None:
+    viewer = serve(certificate=certificate[0], certificate_key=certificate[1])
+    trusted = ssl.create_default_context(cafile=certificate[0])
+
+    browser = Browser(viewer.url, trusted=trusted).enter("Reader One")
+    token = viewer.url.partition("?")[2]
+    entered = Browser(viewer.url, trusted=trusted).get(f"/?{token}")
+
+    assert viewer.url.startswith("https://127.0.0.1:")
+    assert browser.get(viewer.address("head")).status == 200
+    assert "; secure" in entered.headers["set-cookie"].lower()
+    with pytest.raises(ssl.SSLCertVerificationError):
+        Browser(viewer.url, trusted=ssl.create_default_context()).get("/healthz")
+    with pytest.raises((http.client.HTTPException, ConnectionError)):
+        Browser(viewer.url.replace("https", "http")).get("/healthz")
+
+
+def test_on_this_machine_alone_headers_of_a_proxy_that_nobody_declared_change_nothing(serve: Serve) -> None:
+    viewer = serve()
+    token = viewer.url.partition("?")[2]
+    forwarded = {
+        "X-Forwarded-Proto": "https",
+        "X-Forwarded-For": "203.0.113.9",
+        "X-Forwarded-Host": "evil.example",
+        "X-Forwarded-Prefix": "/elsewhere",
+        "X-Forwarded-Port": "443",
+        "Forwarded": "for=203.0.113.9;host=evil.example;proto=https",
+    }
+
+    entered = Browser(viewer.url).ask("GET", f"/?{token}", headers=forwarded)
+    renamed = Browser(viewer.url).ask("GET", "/healthz", headers={**forwarded, "Host": "evil.example"})
+
+    cookie = entered.headers["set-cookie"].lower()
+    assert "secure" not in cookie
+    assert "path=/;" in cookie
+    assert entered.headers["location"] == "./"
+    assert (renamed.status, renamed.code) == (403, "wrong_host")
 
 
 def test_a_folder_without_results_is_told(tmp_path: Path) -> None:

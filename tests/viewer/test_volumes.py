@@ -1,9 +1,11 @@
 """What the page draws, and what it is told where there is nothing to draw."""
 
+import contextlib
 import gzip
 import json
 import resource
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import nibabel as nib
@@ -11,12 +13,13 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 
+from diascope.findings import Label
 from diascope.geometry import Grid, IndexGrid
-from diascope.io.write_nifti import write_volume
+from diascope.io.write_nifti import write_mask, write_volume
 from diascope.viewer.answers import Problem
-from diascope.viewer.volumes import PREVIEW_SIDE, as_volume, dense, preview_file
+from diascope.viewer.volumes import PREVIEW_SIDE, as_volume, dense, dense_file, label_parts, preview_file
 from diascope.viewer.voxels import Scratch, read_header
-from diascope.volume import Volume
+from diascope.volume import Mask, Volume
 from tests.phantoms import oblique_grid
 from tests.viewer.conftest import Serve, Viewer
 
@@ -220,19 +223,48 @@ def test_a_volume_of_two_gigabytes_is_previewed_and_cut_without_being_held_in_me
     data = np.broadcast_to(rows[:, :, None], shape)
     record = _record("img-1", _facts(), (2000.0, 4000.0))
     write_volume(tmp_path / "i.nii.gz", Volume(data, oblique_grid(shape, (0.3, 0.3, 0.4)), _facts(), "img-1"))
+    with little_memory(), Scratch() as scratch:
+        small = np.asarray(nib.load(preview_file(record, tmp_path / "i.nii.gz", scratch)).dataobj)
+        volume, _ = as_volume(record, tmp_path / "i.nii.gz", scratch)
+        cut = np.asarray(volume.data[:, :, 1000])
+
+    assert small.shape == (128, 128, 128)
+    assert np.array_equal(cut, rows)
+
+
+@pytest.mark.torture
+def test_a_label_map_of_two_gigabytes_is_numbered_and_cut_without_being_held_in_memory(tmp_path: Path) -> None:
+    if shutil.disk_usage(tmp_path).free < 6 * 2**30:
+        pytest.skip("the disk has no 6 GiB free")
+    shape = (1024, 1024, 1024)
+    # The same slice everywhere, of labels above what eight bits hold.
+    rows = np.where(np.add.outer(np.arange(1024), np.arange(1024)) % 512 < 256, 700, 0).astype(np.uint16)
+    rows[:7, :11] = 5
+    data = np.broadcast_to(rows[:, :, None], shape)
+    names = {5: "corner", 700: "stripes"}
+    write_mask(tmp_path / "seg.nii.gz", Mask(data, oblique_grid(shape, (0.3, 0.3, 0.4)), names))
+    labels = tuple(Label(value, name, "#33cc66") for value, name in names.items())
+    (part,) = label_parts("seg-0", tmp_path / "seg.nii.gz", labels)
+    with little_memory(), Scratch() as scratch:
+        served = nib.load(dense_file(part, scratch))
+        cut = np.asarray(served.dataobj[:, :, 3])
+        stored = scratch.voxels(part.file)[:, :, 1000]
+        assert np.array_equal(stored, rows)
+
+    assert served.header.get_data_dtype() == np.uint8
+    assert np.array_equal(cut, np.where(rows == 5, 1, np.where(rows == 700, 2, 0)))
+
+
+@contextlib.contextmanager
+def little_memory() -> Iterator[None]:
+    """Allow half a gigabyte more than is held now."""
     allowed = resource.getrlimit(resource.RLIMIT_DATA)
     held = int(Path("/proc/self/statm").read_text().split()[5]) * resource.getpagesize()
     resource.setrlimit(resource.RLIMIT_DATA, (held + 2**29, allowed[1]))
     try:
-        with Scratch() as scratch:
-            small = np.asarray(nib.load(preview_file(record, tmp_path / "i.nii.gz", scratch)).dataobj)
-            volume, _ = as_volume(record, tmp_path / "i.nii.gz", scratch)
-            cut = np.asarray(volume.data[:, :, 1000])
+        yield
     finally:
         resource.setrlimit(resource.RLIMIT_DATA, allowed)
-
-    assert small.shape == (128, 128, 128)
-    assert np.array_equal(cut, rows)
 
 
 def test_json_says_the_same_as_the_header(viewer: Viewer) -> None:

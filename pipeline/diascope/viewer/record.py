@@ -4,6 +4,8 @@ import threading
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from sqlalchemy.exc import IntegrityError
+
 from diascope.findings import CaseReport
 from diascope.viewer.answers import Problem
 from diascope.viewer.case_page import CaseFiles
@@ -77,19 +79,24 @@ class Record:
         patients = [image.facts.patient_key for image in case.report.images if image.facts.patient_key]
         with self._one_save:  # of two first reads at the same moment one is the first
             hidden = self._hidden_for(case, reviewer, asked)
-            saved = shelf.reviews.add(
-                NewVerdict(
-                    out_key=shelf.key,
-                    case_id=case.case_id,
-                    patient_key=patients[0] if patients else "",
-                    reviewer=reviewer,
-                    asked=asked,
-                    ai_visible=not hidden,
-                    sampling=sampling,
-                    sampling_probability=probability,
-                    bundles=tuple((stamp.name, stamp.sha256) for stamp in case.report.bundles),
-                )
+            new = NewVerdict(
+                out_key=shelf.key,
+                case_id=case.case_id,
+                patient_key=patients[0] if patients else "",
+                reviewer=reviewer,
+                asked=asked,
+                ai_visible=not hidden,
+                sampling=sampling,
+                sampling_probability=probability,
+                bundles=tuple((stamp.name, stamp.sha256) for stamp in case.report.bundles),
             )
+            try:
+                saved = shelf.reviews.add(new)
+            except IntegrityError:
+                if asked.read != "first":
+                    raise
+                # Another server of the same database was faster.
+                raise _not_first(case) from None
         self._tell(case.out.out_id, case.case_id)
         return saved
 
@@ -148,8 +155,7 @@ class Record:
             said = self._said_by(case.out.out_id, case.case_id, reviewer)
             # An answer that got lost is asked for again: that row is there, and is given once more.
             if asked.key not in {one.new.asked.key for one in said}:
-                reason = "a first read cannot be given any more: the AI was shown for this case"
-                raise Problem("stale", reason, "reload the case and judge it with the AI", digest=case.digest)
+                raise _not_first(case)
         return hidden
 
     def _said_by(self, out_id: str, case_id: str, reviewer: str) -> list[SavedVerdict]:
@@ -205,6 +211,11 @@ def drawn(place: Place | None, report: CaseReport) -> tuple[Sampling, float | No
     if place is not None and place.probability == 1.0:
         return "review_first", 1.0
     return "chosen", None
+
+
+def _not_first(case: CaseFiles) -> Problem:
+    reason = "a first read cannot be given any more: the AI was shown for this case"
+    return Problem("stale", reason, "reload the case and judge it with the AI", digest=case.digest)
 
 
 def check_named(report: CaseReport, asked: VerdictAsked) -> None:

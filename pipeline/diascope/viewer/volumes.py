@@ -4,6 +4,7 @@ NiiVue's tables have 256 entries, and sparse values above them are drawn wrong; 
 300 labels is therefore given as two files. Nothing is interpolated or reordered.
 """
 
+import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -71,9 +72,11 @@ def dense_file(part: LabelPart, scratch: Scratch) -> Path:
 
     def make(path: Path) -> None:
         stored = scratch.voxels(part.file)
-        data = dense(stored, [label.value for label in part.labels])
         names = {at: label.name for at, label in enumerate(part.labels, start=1)}
-        write_mask(path, Mask(data, header.space, names))
+        with tempfile.TemporaryFile(dir=path.parent) as disk:
+            data = np.memmap(disk, np.uint8, "w+", shape=stored.shape, order="F")
+            number(stored, [label.value for label in part.labels], data)
+            write_mask(path, Mask(data, header.space, names))
 
     return scratch.file(f"dense {stamp_of(part.file)} {values}", ".nii.gz", make)
 
@@ -85,21 +88,26 @@ def dense(stored: NDArray[Any], values: Sequence[int]) -> NDArray[np.uint8]:
         stored: (i, j, k) label values, integers or whole floats.
         values: At most 255 of them, rising.
     """
-    if stored.dtype in (np.uint8, np.uint16):
-        every = np.zeros(np.iinfo(stored.dtype).max + 1, np.uint8)
-        known = [value for value in values if value < len(every)]
-        every[known] = np.arange(1, len(known) + 1)
-        mapped: NDArray[np.uint8] = every[stored]
-        return mapped
+    found = np.empty(stored.shape, np.uint8, order="F")
+    number(stored, values, found)
+    return found
+
+
+def number(stored: NDArray[Any], values: Sequence[int], found: NDArray[np.uint8]) -> None:
+    """Do as `dense` does, slice by slice into an array that may lie on a disk: a map may be larger than the memory.
+
+    Args:
+        stored: (i, j, k) label values, integers or whole floats.
+        values: At most 255 of them, rising.
+        found: (i, j, k) what is written.
+    """
     largest = max(values, default=0)
     table = np.zeros(largest + 2, np.uint8)
     table[list(values)] = np.arange(1, len(values) + 1)
-    found = np.empty(stored.shape, np.uint8, order="F")
-    for k in range(stored.shape[2]):  # slice by slice: a map may be larger than the memory
+    for k in range(stored.shape[2]):
         # What is above the largest, or below 0, is another part's: the last entry of the table, which is 0.
         slab = stored[:, :, k].astype(np.int64)
         found[:, :, k] = table[np.where((slab < 0) | (slab > largest), largest + 1, slab)]
-    return found
 
 
 def image_file(report: CaseReport, folder: Path, image_id: str) -> tuple[ImageRecord, Path]:

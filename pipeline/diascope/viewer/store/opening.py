@@ -14,7 +14,7 @@ from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
 from diascope.errors import ConfigError, OutputError
 from diascope.io.outfolder import OutFolder, write_atomic
 
-HEAD = "0001"
+HEAD = "0002"
 """The newest migration; a test holds it to the scripts."""
 
 FILE = "reviews.sqlite"
