@@ -177,10 +177,16 @@ def measure_correction(browser: Browser, address: str) -> None:
     timed("the correction is saved as a version", lambda: browser.post(f"{address}/draft/save", name), 1)
 
 
-SHOWN = """async () => {
+SHOWN = """async (isAhead) => {
     const app = globalThis.diascope, view = app.caseView, before = view.caseData.case_id;
     const frame = () => new Promise((done) => requestAnimationFrame(done));
     while (app.readAhead.after !== before) await frame();
+    if (!isAhead) {
+        for (const [key] of app.cases) if (!key.endsWith(before)) app.cases.delete(key);
+        view.picture.slices.kept.clear();
+        app.volumes.kept.clear();
+        view.overlays.maps.clear();
+    }
     const began = performance.now();
     view.actions.next();
     const isThere = () => {
@@ -222,20 +228,20 @@ def measure_page(out: Path, state: Path) -> None:
             with served(out, state) as url:
                 review = new_page(browser, url, (1280, 800))
                 review.enter(url, f"Reader of {renderer}")
-                times: list[float] = []
+                times: dict[bool, list[float]] = {True: [], False: []}
                 slices: list[float] = []
-                for case in (first.name, twin.name) * 2:
+                for case, is_ahead in ((first.name, True), (twin.name, False)) * 3:
                     review.go(f"/case/big/{case}", renderer)
                     review.wait_for_picture(case)
                     review.evaluate("(app.listQuery = {list: 'all', modality: 'CT', sort: 'case_id'}, 0)")
-                    shown, steps = review.page.evaluate(SHOWN)
-                    times.append(shown)
+                    shown, steps = review.page.evaluate(SHOWN, is_ahead)
+                    times[is_ahead].append(shown)
                     slices += steps
                 review.page.context.close()
             print(
-                f"page, {renderer}: next case median {np.median(times):.0f} ms, worst {max(times):.0f} ms;"
-                f" next slice median {np.median(slices):.0f} ms, worst {max(slices):.0f} ms"
-                f" (load {os.getloadavg()[0]:.1f})",
+                f"page, {renderer}: next case {np.median(times[True]):.0f} ms, not read ahead"
+                f" {np.median(times[False]):.0f} ms; next slice median {np.median(slices):.0f} ms,"
+                f" worst {max(slices):.0f} ms (medians, load {os.getloadavg()[0]:.1f})",
                 flush=True,
             )
     shutil.rmtree(twin)

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from diascope.imaging.heatmap_preview import COLOURS
+from diascope.viewer.slices import HEAT_PART
 from diascope.viewer.static_page import joined_modules, static_page
 
 SCRIPT = re.compile(r"<script(?P<how>[^>]*)>(?P<text>.*?)</script>", re.DOTALL)
@@ -34,6 +36,18 @@ def test_every_module_is_joined_after_those_it_needs(web: Path) -> None:
         text = joined.split(f"const module_{name} = ", 1)[1].split("\n})();", 1)[0]
         used = set(re.findall(r"= module_(\w+);", text))
         assert used <= set(defined[:at]), name
+
+
+def test_the_page_paints_heat_in_the_colours_of_the_server(web: Path) -> None:
+    text = (web / "js" / "heat_cut.js").read_text(encoding="utf-8")
+
+    colours = re.search(r"HEAT_COLOURS = (.*);", text)
+    part = re.search(r"HEAT_PART = (.*);", text)
+
+    assert colours
+    assert part
+    assert [tuple(one) for one in json.loads(colours[1])] == list(COLOURS)
+    assert float(part[1]) == HEAT_PART
 
 
 def test_data_cannot_end_the_script_they_stand_in(web: Path) -> None:

@@ -9,10 +9,13 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from diascope.viewer.page_export import write_page
+from diascope.viewer.settings import ViewSettings
 from tests.phantoms import Phantoms, asymmetric_head, write_out
-from tests.viewer.chromium import ReviewPage
+from tests.viewer.chromium import ReviewPage, new_page
 from tests.viewer.conftest import OpenPage, Serve
 from tests.viewer.test_web_geometry import in_cell
+from tests.viewer.test_web_review import colour_of
 
 pytestmark = pytest.mark.real
 
@@ -60,10 +63,43 @@ def test_a_heatmap_lies_where_its_evidence_is_and_says_what_it_deserves(
     assert not coloured(review.picture()).any()
 
     review.press("h")
-    picture = wait_for_colour(review)
+    check_place_of_heat(review, cursor)
 
-    spacing_mm = viewer.phantoms.reports["head"].images[0].spacing_mm
-    assert spacing_mm is not None
+    panel = review.page.locator(".panel[aria-label=Maps]").inner_text()
+    (heat,) = viewer.phantoms.reports["head"].heatmaps or ()
+    assert heat.trust in panel.lower()
+    assert heat.trust_reason in panel
+
+
+def test_an_exported_page_draws_heatmap_labels_and_boxes_without_a_graphics_card(
+    tmp_path: Path, serve: Serve, browser: Any
+) -> None:
+    viewer = serve()
+    file = tmp_path / "page.html"
+    write_page([viewer.phantoms.folder], file, [viewer.case_id("head")], ViewSettings(state_dir=tmp_path / "other"))
+    review = new_page(browser, file.as_uri(), size=(1000, 640))
+    review.page.goto(f"{file.as_uri()}?renderer=slices#/case/out/{viewer.case_id('head')}")
+    review.wait_for_picture(viewer.case_id("head"))
+    cursor = go_to_marker(review)
+    assert not coloured(review.picture()).any()
+    labels_and_boxes = colour_of(review)
+    review.press("s")
+    boxes = colour_of(review)
+
+    review.press("h")
+    check_place_of_heat(review, cursor)
+
+    assert boxes > 50
+    assert labels_and_boxes > boxes + 500
+    assert [url for url in review.asked if not url.startswith(("file:", "data:", "blob:"))] == []
+    assert not review.problems, review.problems
+    review.page.context.close()
+
+
+def check_place_of_heat(review: ReviewPage, cursor: list[int]) -> None:
+    """The phantom's map is a disc about its marker, in all planes."""
+    picture = wait_for_colour(review)
+    spacing_mm = review.evaluate("app.caseView.picture.spacing")
     for plane, tile in review.cells().items():
         rows, columns = np.nonzero(coloured(in_cell(picture, tile["cell"])))
         for found, origin, axis, px, at in (
@@ -76,10 +112,6 @@ def test_a_heatmap_lies_where_its_evidence_is_and_says_what_it_deserves(
             allowed = 2 * spacing_mm[axis] * px_per_mm
             assert abs((found.min() + found.max() + 1) / 2 + origin - centre) <= allowed, plane
             assert abs((found.max() + 1 - found.min()) / 2 - HEAT_RADIUS_MM * px_per_mm) <= allowed, plane
-    panel = review.page.locator(".panel[aria-label=Maps]").inner_text()
-    (heat,) = viewer.phantoms.reports["head"].heatmaps or ()
-    assert heat.trust in panel.lower()
-    assert heat.trust_reason in panel
 
 
 def test_a_map_that_its_checks_speak_against_is_drawn_only_for_who_asks(

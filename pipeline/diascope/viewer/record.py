@@ -13,7 +13,7 @@ from diascope.viewer.index import CaseIndex
 from diascope.viewer.outs import ServedOut
 from diascope.viewer.queue import Place
 from diascope.viewer.store.opening import file_url, open_engine, out_key
-from diascope.viewer.store.reviews import Reviews
+from diascope.viewer.store.reviews import Claim, Reviews, State
 from diascope.viewer.store.verdicts import NewVerdict, Sampling, SavedVerdict, VerdictAsked
 
 
@@ -44,7 +44,7 @@ class Record:
         self.index = index
         self.shelves = shelves
         self.blinded = blinded
-        self._seen: dict[str, tuple[int, int]] = {}
+        self._seen: dict[str, State] = {}
         self._one_save = threading.Lock()
 
     def close(self) -> None:
@@ -55,10 +55,15 @@ class Record:
     def follow(self) -> None:
         """Tell the index what was said so far, also by other servers that write to the same database."""
         for out_id, shelf in self.shelves.items():
-            newest = shelf.reviews.newest(shelf.key)
-            if self._seen.get(out_id) != newest:
-                self._seen[out_id] = newest
+            before, now = self._seen.get(out_id), shelf.reviews.state(shelf.key)
+            if before is None:
                 self._load(out_id)
+            elif before != now:
+                # Of a large record all is read once, at the start; then what is new.
+                for case_id in shelf.reviews.changed_since(shelf.key, before):
+                    self._tell(out_id, case_id)
+                    self._tell_claims(out_id, shelf.reviews.claims(shelf.key, case_id))
+            self._seen[out_id] = now
 
     def save(self, case: CaseFiles, reviewer: str, asked: VerdictAsked) -> SavedVerdict:
         """Save a verdict; when this returns it is on the disk.
@@ -171,7 +176,10 @@ class Record:
         standing = shelf.reviews.standing(shelf.key)
         self.index.replace_states(out_id, _states(out_id, standing, blinded=self.blinded))
         self.index.set_urgent(out_id, {one.new.case_id for one in standing if one.new.asked.urgent})
-        for claim in shelf.reviews.claims(shelf.key):
+        self._tell_claims(out_id, shelf.reviews.claims(shelf.key))
+
+    def _tell_claims(self, out_id: str, claims: Iterable[Claim]) -> None:
+        for claim in claims:
             self.index.note(out_id, claim.case_id, "claimed_by", claim.claimed_by)
             self.index.note(out_id, claim.case_id, "assigned_to", claim.assigned_to)
 

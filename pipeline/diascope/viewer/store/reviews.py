@@ -31,6 +31,27 @@ class Claim:
     assigned_to: str
 
 
+@dataclass(frozen=True, slots=True)
+class State:
+    """How far the record of a folder has got.
+
+    Attributes:
+        verdict: Number of the newest row.
+        verdicts: How many rows there are.
+        claim: Number of the newest row of claims.
+        claims: How many of them there are.
+    """
+
+    verdict: int
+    verdicts: int
+    claim: int
+    claims: int
+
+
+# PostgreSQL hands numbers out when rows are written, not when they are committed: an older one may appear later.
+_OVERLAP = 100
+
+
 class Reviews:
     """The record in one database."""
 
@@ -116,10 +137,13 @@ class Reviews:
         with self._engine.begin() as connection:
             connection.execute(insert(CLAIMS).values(values))
 
-    def claims(self, out_key: str) -> tuple[Claim, ...]:
+    def claims(self, out_key: str, case_id: str | None = None) -> tuple[Claim, ...]:
         """List who has which case."""
+        kept = [CLAIMS.c.out_key == out_key]
+        if case_id is not None:
+            kept.append(CLAIMS.c.case_id == case_id)
         with self._engine.connect() as connection:
-            rows = connection.execute(select(CLAIMS).where(CLAIMS.c.out_key == out_key).order_by(CLAIMS.c.id))
+            rows = connection.execute(select(CLAIMS).where(*kept).order_by(CLAIMS.c.id))
             claimed: dict[str, str] = {}
             assigned: dict[str, str] = {}
             for row in rows:
@@ -131,14 +155,25 @@ class Reviews:
             Claim(case_id, claimed.get(case_id, ""), assigned.get(case_id, "")) for case_id in {**claimed, **assigned}
         )
 
-    def newest(self, out_key: str) -> tuple[int, int]:
-        """Give the numbers of the newest rows: others, when another server has written."""
+    def state(self, out_key: str) -> State:
+        """Tell the record's state: another one, when another server has written."""
         with self._engine.connect() as connection:
-            verdict, claim = (
-                connection.execute(select(func.max(table.c.id)).where(table.c.out_key == out_key)).scalar() or 0
+            (verdict, verdicts), (claim, claims) = (
+                connection.execute(
+                    select(func.coalesce(func.max(table.c.id), 0), func.count()).where(table.c.out_key == out_key)
+                ).one()
                 for table in (VERDICTS, CLAIMS)
             )
-        return verdict, claim
+        return State(verdict, verdicts, claim, claims)
+
+    def changed_since(self, out_key: str, state: State) -> set[str]:
+        """List the cases that something was said of after a state; some from before it may be among them."""
+        found: set[str] = set()
+        with self._engine.connect() as connection:
+            for table, newest in ((VERDICTS, state.verdict), (CLAIMS, state.claim)):
+                kept = (table.c.out_key == out_key, table.c.id > newest - _OVERLAP)
+                found.update(connection.execute(select(table.c.case_id).where(*kept)).scalars())
+        return found
 
     def _insert(self, new: NewVerdict, values: Mapping[str, object]) -> Row[tuple[object, ...]]:
         asked = new.asked

@@ -34,6 +34,7 @@ export class CaseView {
     this.picture.onChange = () => this.#moved();
     this.picture.onShown = () => this.#loadMaps();
     this.picture.sceneOf = () => this.#scene();
+    this.picture.heatOf = () => this.overlays.heatToCut(this.caseData, this.imageId);
     this.picture.sliceQuery = () => this.overlays.sliceQuery(this.caseData, this.imageId, this.picture.isHuge);
   }
 

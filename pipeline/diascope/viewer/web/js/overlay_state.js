@@ -148,6 +148,14 @@ export class OverlayState {
     return [Math.max(this.heat.threshold, 0.001) * most, most];
   }
 
+  /** The heatmap for slices that the page itself cuts, with the range that the server's slices have. */
+  heatToCut(caseData, imageId) {
+    const heat = this.chosenHeat(caseData, imageId);
+    if (this.isHidden || !this.show.heat || !heat?.isDrawable) return null;
+    const [lowest, highest] = [Math.max(heat.raw_range[0], 0), heat.raw_range[1]];
+    return { ...heat, range: [lowest + this.heat.threshold * (highest - lowest), highest] };
+  }
+
   /**
    * What a server that cuts slices is to burn into them.
    * @param {boolean} withLabels the label maps too: they are too large to be read by the page

@@ -3,6 +3,7 @@
 import { clampToShape, displayAffine, rescaledAffine, spacingOf, toIjk, toMm, viewOf } from "./geometry.js";
 import { drawMarks } from "./canvas_marks.js";
 import { el } from "./dom.js";
+import { paintHeat } from "./heat_cut.js";
 import { cellsOf } from "./layout.js";
 import { percentileWindow, setFrame, valueAt } from "./nifti.js";
 import { listenToPointer } from "./pointer.js";
@@ -31,6 +32,8 @@ export class Picture {
     this.onChange = () => {};
     /** Gives what lies over the image: see `Scene` in canvas_marks.js. */
     this.sceneOf = () => ({ labelMaps: [], boxes: [], lines: [], brush: null });
+    /** The heatmap that the page itself paints into slices, with its range; null for none. */
+    this.heatOf = () => null;
     /** What the server burns into slices, as parameters of their address. */
     this.sliceQuery = () => ({});
     listenToPointer(this.marks, this);
@@ -142,9 +145,20 @@ export class Picture {
 
   /** Cut a slice: by the server, in an exported page by the page itself. */
   async cut({ plane, index, limits, isHidden }) {
-    if (this.api.isReadOnly) return localCutter(this.nifti, this.stage.views, this.image.is_inverted)({ plane, index, limits });
+    if (this.api.isReadOnly) return this.#cutHere({ plane, index, limits }, isHidden ? null : this.heatOf());
     const query = isHidden ? {} : this.sliceQuery();
     return this.slices.get(this.slices.address(this.caseData, this.image.image_id, { plane, index, limits, query }));
+  }
+
+  async #cutHere(request, map) {
+    const { image, affine, shape, stage } = this;
+    const cut = await localCutter(this.nifti, stage.views, image.is_inverted)(request);
+    if (map) {
+      const nifti = await this.volumes.get(map.url);
+      const slice = { index: request.index, view: stage.views[request.plane], affine, shape, hasFrame: image.space === "grid" };
+      paintHeat(cut.getContext("2d"), slice, { nifti, affine: map.affine || nifti.affine, range: map.range });
+    }
+    return cut;
   }
 
   /** Have slices cut anew if something else is to be burnt into them. */
