@@ -48,6 +48,9 @@ BoxIJK = tuple[tuple[int, int, int], tuple[int, int, int]]
 FORMAT = 1
 """Version of the output contract: what is in case.json and how OUT is laid out."""
 
+PROBABILITY_STEPS = 200
+"""A kept probability is a whole number of two-hundredths, rounded down: so it is below a threshold if it was."""
+
 CaseStatus = Literal["done", "nothing_to_do", "failed"]
 Trust = Literal["supported", "doubtful", "unsupported", "unchecked"]
 ConfidenceKind = Literal["calibrated", "raw", "none"]
@@ -81,6 +84,8 @@ class Segmentation:
         sha256: Digest of the file: a reader's verdict belongs to it.
         promised_misses: By label that was drawn for it, the mean share of a lesion's volume
             that is missed at most.
+        probabilities: By label, the file with its probability at each voxel, in two-hundredths; where the run
+            was asked to keep them.
     """
 
     bundle: str
@@ -90,6 +95,7 @@ class Segmentation:
     reached_border: tuple[str, ...] = ()
     sha256: str = ""
     promised_misses: tuple[tuple[str, float], ...] = ()
+    probabilities: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,6 +176,7 @@ class Prediction:
         score_kind: A calibrated score is a probability; a raw one promises nothing.
         operating_point: Calibrated score from which on the class is called; None if none was learnt.
         promised_coverage: Share of cases whose true class the conformal set promises to hold.
+        part: The part of the image that was judged, where a network looks part by part (`within`); else empty.
     """
 
     bundle: str
@@ -181,6 +188,7 @@ class Prediction:
     score_kind: ConfidenceKind = "raw"
     operating_point: float | None = None
     promised_coverage: float | None = None
+    part: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -241,6 +249,7 @@ class BundleStamp:
         sha256: Digest over all its files.
         licence: In words.
         research_only: Its data or licence forbid anything else.
+        is_averaged: Whether what it says here is the average of several answers (`uncertainty`, `ensemble`).
     """
 
     name: str
@@ -248,6 +257,7 @@ class BundleStamp:
     sha256: str
     licence: str
     research_only: bool
+    is_averaged: bool = False
 
 
 @dataclass(frozen=True, slots=True)

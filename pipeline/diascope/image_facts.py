@@ -71,6 +71,34 @@ class ImageFacts:
     extra: tuple[tuple[str, str], ...] = ()
 
 
+GROUP_FACTS = (
+    "sex",
+    "age_years",
+    "ethnic_group",
+    "site_key",
+    "manufacturer",
+    "scanner_model",
+    "field_strength_t",
+    "kvp",
+    "slice_thickness_mm",
+    "kernel",
+    "view",
+    "contrast",
+)
+"""Facts of patient and scanner by which results are compared: the audit's groups."""
+
+SCAN_FACTS = (
+    *GROUP_FACTS,
+    "modality",
+    "body_part",
+    "plane",
+    "repetition_time_ms",
+    "echo_time_ms",
+    "inversion_time_ms",
+)
+"""Those, and what else may move from one batch to the next."""
+
+
 @dataclass(frozen=True, slots=True)
 class AgeRange:
     """The ages that a network was shown, both ends among them.

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from diascope.findings import (
+    BundleStamp,
     CaseReport,
     Failure,
     Finding,
@@ -45,6 +46,9 @@ def write_case(
     space: Space = GRID,
     is_stored: bool = False,
     chosen_for: tuple[str, ...] = (),
+    slices: dict[str, list[float]] | None = None,
+    probability: NDArray[np.uint8] | None = None,
+    is_averaged: bool = False,
 ) -> None:
     """Write a case with one image and what one network made of it."""
     folder = out.case(case_id)
@@ -54,17 +58,27 @@ def write_case(
     if predicted is not None:
         write_mask(folder / "net.seg.nii.gz", Mask(predicted, space, LABELS))
         labels = tuple(Label(value, name, "#00ff00") for value, name in LABELS.items())
-        segmentations = (Segmentation("net", image_id, "net.seg.nii.gz", labels),)
-    stored = f"{image_id}.nii.gz" if is_stored else None
+        kept = ()
+        if probability is not None:
+            write_volume(folder / "net.probability.tumour.nii.gz", Volume(probability, space, ImageFacts(), image_id))
+            kept = (("tumour", "net.probability.tumour.nii.gz"),)
+        segmentations = (Segmentation("net", image_id, "net.seg.nii.gz", labels, probabilities=kept),)
+    stored = f"{image_id}.nii.gz" if is_stored or slices else None
     if stored:
         data = np.zeros(space.shape, np.float32)
         write_volume(folder / stored, Volume(data, space, ImageFacts(modality="MR"), image_id))
     facts = ImageFacts(sex="F", manufacturer="SIEMENS", patient_key=patient, extra=(("clinic", "north"),))
     predictions = tuple(Prediction("net", image_id, target, score) for target, score in (scores or {}).items())
+    predictions += tuple(
+        Prediction("net", image_id, target, score, slice_k=k)
+        for target, of_slices in (slices or {}).items()
+        for k, score in enumerate(of_slices)
+    )
     report = CaseReport(
         case_id,
         "done",
         images=(ImageRecord(image_id, facts, chosen_for=chosen_for, stored=stored),),
+        bundles=(BundleStamp("net", "1", "0" * 64, "MIT", research_only=False, is_averaged=is_averaged),),
         segmentations=segmentations,
         findings=findings,
         predictions=predictions or None,

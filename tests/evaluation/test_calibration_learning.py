@@ -9,6 +9,7 @@ from diascope.evaluation.calibration_learning import (
     learn_classes,
     learn_confidence,
     learn_missed_volume,
+    learn_slices,
     learn_target,
 )
 
@@ -20,6 +21,48 @@ def overconfident(n: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
     rng = np.random.default_rng(seed)
     p = expit(rng.normal(-0.5, 1.2, n))
     return rng.random(n) < p, expit(3 * logit(p))
+
+
+def of_slices(
+    seed: int, patients: int, slices: int = 30, heat: float = 0.5
+) -> tuple[np.ndarray, np.ndarray, list[str]]:
+    rng = np.random.default_rng(seed)
+    x = rng.normal(0, 2, patients * slices)
+    return rng.random(len(x)) < expit(x), expit(0.5 * x), [f"p{n // slices}" for n in range(len(x))]
+
+
+def test_the_temperature_of_slices_has_the_interval_of_leaving_patients_out() -> None:
+    inside = 0
+    for seed in range(20):
+        learnt = learn_slices(*of_slices(seed, 12), np.random.default_rng(seed))
+        assert learnt.temperature_interval is not None
+        low, high = learnt.temperature_interval
+        inside += low <= 0.5 <= high
+
+    assert inside >= 17  # of 20 at 95 %
+
+
+@pytest.mark.parametrize(("patients", "promised"), [(8, 0.8), (9, 0.9)])
+def test_slices_of_few_patients_promise_what_so_few_can_hold(patients: int, promised: float) -> None:
+    learnt = learn_slices(*of_slices(1, patients), np.random.default_rng(0))
+
+    assert learnt.sets is not None
+    assert (learnt.sets.coverage, learnt.sets.cases) == (promised, patients)
+    assert learnt.sets.limit is not None
+
+
+def test_slices_of_too_few_patients_teach_nothing_however_many_they_are() -> None:
+    with pytest.raises(InputError, match="slices of 7 patients show it, of 7 not; 8 of each are needed"):
+        learn_slices(*of_slices(0, 7, slices=300), np.random.default_rng(0))
+
+
+def test_a_temperature_that_hangs_on_who_the_patients_are_is_none() -> None:
+    positive, score, patients = of_slices(0, 8)
+    odd = np.array([who in {"p0", "p1"} for who in patients])
+    score = np.where(odd, expit(8 * (positive - 0.5) * np.where(np.arange(len(odd)) % 4, -1, 1)), score)
+
+    with pytest.raises(InputError, match=r"the temperature of 8 patients may be anything from"):
+        learn_slices(positive, score, patients, np.random.default_rng(0))
 
 
 def test_an_overconfident_score_gets_its_temperature_back() -> None:

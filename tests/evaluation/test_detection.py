@@ -97,6 +97,41 @@ def test_overlap_of_whole_number_boxes_is_that_of_counting_voxels(data: st.DataO
         assert np.isfinite(match(scan, "iou", min_iou=limit).lesion_scores[0]) == (expected >= limit)
 
 
+def as_published(scores: list[float], most: int = 100) -> list[float]:
+    """The rule of noduleCADEvaluationLUNA16.py: `> probs[maxNumberOfCADMarks]`, in the order of the file."""
+    if len(scores) <= most:
+        return scores
+    limit = sorted(scores, reverse=True)[most]
+    kept: list[float] = []
+    for score in scores:
+        if len(kept) >= most:
+            break
+        if score > limit:
+            kept.append(score)
+    return kept
+
+
+@pytest.mark.parametrize("decimals", [1, 2, 9])
+@pytest.mark.parametrize("marks", [99, 100, 101, 250])
+def test_of_more_than_a_hundred_marks_those_count_that_the_published_script_keeps(marks: int, decimals: int) -> None:
+    scores = np.random.default_rng(marks).random(marks).round(decimals).tolist()
+    scan = Scan(
+        "s", "p", (), tuple(Mark((9.0 * n, 0, 0), (9.0 * n + 1, 1, 1), score) for n, score in enumerate(scores))
+    )
+
+    assert match(scan).false_scores.tolist() == as_published(scores)
+    assert len(match(scan, most_marks=None).false_scores) == marks
+
+
+def test_a_hit_below_the_hundred_surest_marks_is_a_missed_lesion() -> None:
+    sure = tuple(Mark((50.0 + n, 0, 0), (50.5 + n, 1, 1), 0.9 - n / 1000) for n in range(101))
+    hit = Mark((0, 0, 0), (4, 4, 4), 0.2)
+    scan = Scan("s", "p", (Lesion((0, 0, 0), (4, 4, 4), 4.0),), (hit, *sure))
+
+    assert np.isneginf(match(scan).lesion_scores).all()
+    assert match(scan, most_marks=200).lesion_scores.tolist() == [0.2]
+
+
 def test_a_finding_s_box_is_its_mark() -> None:
     finding = Finding("f-1", "b", "img-1", "glioma", 0.8, ((1, 2, 3), (4, 6, 8)))
 

@@ -100,8 +100,112 @@ def test_figures_for_tracking_are_flat_and_hold_only_what_is_defined(out: OutFol
 def test_where_nothing_can_be_compared_the_first_reason_is_given(out: OutFolder, tmp_path: Path) -> None:
     manifest = write_truth(tmp_path / "other", [{"case": "nobody", "truth": map_of()}])
 
-    with pytest.raises(InputError, match=r"none of 1 truths could be compared; the first: line 2 .* means 0 cases"):
+    with pytest.raises(
+        InputError, match=r"none of 1 truths could be compared; the first: line 2 .* names none of the 6 cases"
+    ):
         evaluate(out, manifest, SETTINGS)
+
+
+def test_slices_are_compared_with_the_label_map_and_written_to_a_table_of_their_own(tmp_path: Path) -> None:
+    folder = OutFolder(tmp_path / "out")
+    folder.create()
+    tumour = (1, (1, 1, 2), (4, 4, 3))  # in the slices 2, 3 and 4 of 7
+    for n in range(6):
+        said = [0.1, 0.2, 0.9, 0.9, 0.4, 0.3, 0.0]
+        write_case(folder, f"c{n}", None, slices={"tumour": said}, patient=f"p{n}")
+    truth = write_truth(
+        tmp_path / "truth", [{"case": f"c{n}", "truth": map_of(tumour), "label": "tumour"} for n in range(6)]
+    )
+
+    found = evaluate(folder, truth, SETTINGS)
+    write_evaluation(found, tmp_path / "evaluation")
+
+    summary = found.slices["net", "tumour"]
+    assert (summary.n, summary.patients, summary.positives) == (42, 6, 18)
+    assert summary.metrics["sensitivity"].value == pytest.approx(2 / 3)
+    assert summary.metrics["specificity"].value == 1.0
+    assert found.classification["net", "tumour"].n == 6  # the images, by their highest slice, are another matter
+    with (tmp_path / "evaluation" / "slices.csv").open() as stream:
+        rows = list(csv.DictReader(stream))
+    assert [row["y"] for row in rows[:7]] == ["0", "0", "1", "1", "1", "0", "0"]
+    assert rows[4]["slice_k"] == "4"
+
+
+def test_marks_are_the_detector_s_figures_and_not_those_of_the_network_that_drew(tmp_path: Path) -> None:
+    folder = OutFolder(tmp_path / "out")
+    folder.create()
+    tumour = (1, (1, 1, 1), (4, 4, 3))
+    mark = Finding("f", "detector", "img-c0", "tumour", 0.9, ((1, 1, 1), (5, 5, 4)))
+    write_case(folder, "c0", map_of(tumour), findings=(mark,))
+    truth = write_truth(tmp_path / "truth", [{"case": "c0", "truth": map_of(tumour), "label": "tumour"}])
+
+    found = evaluate(folder, truth, SETTINGS)
+
+    assert list(found.detection) == [("detector", "tumour")]
+    assert list(found.segmentation) == [("net", "tumour")]
+
+
+def missed_volumes(folder: OutFolder, patients: int, *, is_averaged: bool = False) -> None:
+    """Of each lesion a growing part has a probability below one half."""
+    for n in range(patients):
+        shares = map_of((180, (1, 1, 1), (4, 4, 3)))
+        shares[1, 1:5, 1] = 40 + n % 5  # 4 of 48 voxels: 0.2 and a little more
+        shares[2, 1:5, 1] = 90
+        drawn = (shares > 100).astype(np.uint8)
+        write_case(folder, f"c{n}", drawn, probability=shares, is_averaged=is_averaged)
+
+
+def test_the_bound_on_missed_volume_is_learnt_of_kept_probabilities(tmp_path: Path) -> None:
+    folder = OutFolder(tmp_path / "out")
+    folder.create()
+    missed_volumes(folder, 24)
+    tumour = map_of((1, (1, 1, 1), (4, 4, 3)))
+    truth = write_truth(tmp_path / "truth", [{"case": f"c{n}", "truth": tumour, "label": "tumour"} for n in range(24)])
+
+    found = evaluate(folder, truth, EvaluationSettings(rounds=20, calibrate=True, missed_bound=0.13))
+    write_evaluation(found, tmp_path / "evaluation")
+
+    learnt = found.learnt.misses["net", "tumour"]
+    assert learnt.before.value == pytest.approx(8 / 48)
+    assert learnt.after.value < 0.13
+    assert learnt.learnt.threshold == pytest.approx(0.45)  # the second four are drawn, the first four may be missed
+    kept = read_calibration(tmp_path / "evaluation" / "calibration.net.json")
+    assert kept.missed_volume["tumour"].cases == 24
+    assert "calibration_of_misses" in as_json(found)
+
+
+@pytest.mark.parametrize(("patients", "is_averaged", "why"), [(10, False, "14 are needed"), (24, True, "asks once")])
+def test_too_few_patients_and_averaged_answers_teach_nothing_and_say_why(
+    tmp_path: Path, patients: int, is_averaged: bool, why: str
+) -> None:
+    folder = OutFolder(tmp_path / "out")
+    folder.create()
+    missed_volumes(folder, patients, is_averaged=is_averaged)
+    tumour = map_of((1, (1, 1, 1), (4, 4, 3)))
+    rows = [{"case": f"c{n}", "truth": tumour, "label": "tumour"} for n in range(patients)]
+
+    found = evaluate(
+        folder, write_truth(tmp_path / "truth", rows), EvaluationSettings(rounds=20, calibrate=True, missed_bound=0.13)
+    )
+    write_evaluation(found, tmp_path / "evaluation")
+
+    assert found.learnt.misses["net", "tumour"].learnt is None
+    assert why in found.learnt.misses["net", "tumour"].reason
+    assert not (tmp_path / "evaluation" / "calibration.net.json").exists()
+
+
+def test_a_calibration_of_averaged_answers_is_not_learnt_as_it_would_be_applied_to_plain_ones(tmp_path: Path) -> None:
+    folder = OutFolder(tmp_path / "out")
+    folder.create()
+    rng = np.random.default_rng(0)
+    for n in range(100):
+        write_case(folder, f"c{n}", None, scores={"tumour": float(rng.random())}, is_averaged=True)
+    rows = [{"case": f"c{n}", "target": "tumour", "positive": n % 2} for n in range(100)]
+
+    found = evaluate(folder, write_truth(tmp_path / "truth", rows), EvaluationSettings(rounds=20, calibrate=True))
+
+    assert found.learnt.images["net", "tumour"].learnt is None
+    assert "averaged several answers" in found.learnt.images["net", "tumour"].reason
 
 
 def test_a_calibration_is_learnt_when_asked_for_and_written_as_json(tmp_path: Path) -> None:
@@ -122,7 +226,7 @@ def test_a_calibration_is_learnt_when_asked_for_and_written_as_json(tmp_path: Pa
     (learnt,) = as_json(found)["calibration"]
     assert learnt["learnt"]["temperature"] > 0
     assert learnt["learnt"]["sets"]["limit"] is None
-    assert found.calibration["net", "tumour"].coverage.value == 1.0
+    assert found.learnt.images["net", "tumour"].coverage.value == 1.0
     json.dumps(as_json(found), allow_nan=False)
     write_evaluation(found, tmp_path / "evaluation")
     kept = read_calibration(tmp_path / "evaluation" / "calibration.net.json")

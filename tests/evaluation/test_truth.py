@@ -82,12 +82,23 @@ def test_a_case_is_found_by_id_patient_study_or_file(
     assert Places(out).find(TruthRow(2, case, image), tmp_path) == place
 
 
-@pytest.mark.parametrize(("case", "count"), [("B", 2), ("nobody", 0)])
+@pytest.mark.parametrize(
+    ("case", "said"), [("B", "could mean each of 2 cases"), ("nobody", "names none of the ")], ids=["several", "none"]
+)
 def test_a_row_that_means_several_cases_or_none_is_told_without_its_name(
-    out: OutFolder, tmp_path: Path, case: str, count: int
+    out: OutFolder, tmp_path: Path, case: str, said: str
 ) -> None:
     with pytest.raises(InputError) as caught:
         Places(out).find(TruthRow(8, case), tmp_path)
 
-    assert f"line 8 of the truth manifest means {count} cases" in caught.value.message
+    assert f"line 8 of the truth manifest {said}" in caught.value.message
     assert case not in caught.value.message.split()
+
+
+def test_a_misspelt_case_id_is_repeated_with_the_one_that_was_meant(out: OutFolder, tmp_path: Path) -> None:
+    with pytest.raises(
+        InputError, match=r"names none of the \d cases of the output folder: case-2x is not there"
+    ) as caught:
+        Places(out).find(TruthRow(8, "case-2x"), tmp_path)
+
+    assert "did you mean case-2? " in caught.value.hint

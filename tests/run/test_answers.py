@@ -122,6 +122,60 @@ def test_a_label_drawn_in_several_parts_has_one_agreement_that_of_its_least_cert
     assert [one.value for one in found.measurements if one.quantity == "agreement"] == [0.6]
 
 
+def test_classes_of_several_parts_name_their_part(tmp_path: Path) -> None:
+    one = said(tmp_path, "classify", slices(), GRID)
+
+    found = answers_of([replace(one, part="left"), replace(one, part="right")])
+
+    of_image = [each for each in found.predictions or () if each.slice_k is None]
+    assert [each.part for each in of_image] == ["left", "right"]
+    assert in_words(of_image) == "tumour (left), score 0.90; tumour (right), score 0.90"
+    assert [each.subject for each in found.measurements if each.quantity == "score"] == [
+        "tumour (left)",
+        "tumour (right)",
+    ]
+
+
+def test_probabilities_are_kept_on_the_source_s_voxels_rounded_down_and_of_parts_the_highest(tmp_path: Path) -> None:
+    weak, strong = np.full((2, *SHAPE), -9.0), np.zeros((2, *SHAPE))
+    weak[0], strong[1] = 0.0, -9.0
+    strong[1, 3, 4, 1] = np.log(0.3 / 0.7)
+    parts = [replace(said(tmp_path, "segment", data, GRID), keeps_probabilities=True) for data in (weak, strong)]
+
+    found = answers_of(parts)
+
+    (drawn,) = found.segmentations or ()
+    assert drawn.probabilities == (("tumour", "tiny_segment.probability.tumour.nii.gz"),)
+    kept = found.kept["tiny_segment.probability.tumour.nii.gz"]
+    assert (kept.data.dtype, kept.data.shape) == (np.uint8, SHAPE)
+    assert kept.data[3, 4, 1] in {59, 60}  # 0.3 in two-hundredths, a rounding of float32 below
+    assert np.count_nonzero(kept.data) == 1
+    assert answers_of([said(tmp_path, "segment", weak, GRID)]).kept == {}
+
+
+def test_a_detector_that_reports_nothing_is_as_sure_as_its_likeliest_candidate_is_none(tmp_path: Path) -> None:
+    below = boxes()
+    below[0] *= 0.2
+
+    assert answers_of([said(tmp_path, "detect", below, GRID)]).confidence == pytest.approx(1 - 0.18)
+    assert answers_of([said(tmp_path, "detect", np.zeros((6, 3, 1, 5)), GRID)]).confidence_kind == "none"
+
+
+def test_a_speck_between_the_source_s_voxels_is_nothing_drawn_and_the_confidence_is_about_nothing(
+    tmp_path: Path,
+) -> None:
+    fine = np.zeros((2, 40, 48, 10))
+    fine[1] = -3.0
+    fine[1, 7, 9, 3] = 0.1  # drawn on the network's grid of half the step, and lost on the source's
+    one = said(tmp_path, "segment", fine, GRID)
+    one = replace(one, seen=GridOfLogits(one.seen.logits, GRID.affine @ np.diag([0.5, 0.5, 0.5, 1.0])))
+
+    found = answers_of([one])
+
+    assert not found.masks["tiny_segment.seg.nii.gz"].data.any()
+    assert found.confidence == pytest.approx(1 - 1 / (1 + np.exp(-0.1)), abs=1e-6)
+
+
 def test_each_network_counts_its_own_findings(tmp_path: Path) -> None:
     one = said(tmp_path, "detect", boxes(), GRID)
     other = replace(one, bundle=replace(one.bundle, name="other_detect"))

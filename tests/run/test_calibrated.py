@@ -68,6 +68,20 @@ def test_a_score_about_which_something_was_learnt_becomes_a_probability_with_a_s
     assert (of_slice, other) == raw[1:]  # what was learnt is about images, and of another class nothing is known
 
 
+def test_what_was_learnt_about_slices_gives_them_meaning_and_leaves_the_image_s_highest_raw(tmp_path: Path) -> None:
+    learnt = {"split": "calibration split", "patients": 8, "slices": {"tumour": {**PNEUMONIA, "temperature": 0.5}}}
+    raw = (said("tumour", 0.9), said("tumour", 0.9, slice_k=0), said("tumour", 0.3, slice_k=1))
+
+    found = calibrate_predictions(bundle(tmp_path, learnt), raw)
+
+    assert found[0] == raw[0]
+    assert [one.score for one in found[1:]] == pytest.approx([expit(2 * logit(0.9)), expit(2 * logit(0.3))])
+    assert [one.conformal_set for one in found[1:]] == [("tumour",), ("no_tumour",)]
+    assert found[2].promised_coverage == 0.9
+    assert confidence_in_classes(found) == (pytest.approx(1 - expit(2 * logit(0.3))), "calibrated")
+    assert confidence_in_classes(raw) == (0.9, "raw")
+
+
 def test_without_a_calibration_everything_stays_raw(tmp_path: Path) -> None:
     plain = bundle(tmp_path, None)
     raw = (said("pneumonia", 0.8),)

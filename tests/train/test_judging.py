@@ -12,10 +12,13 @@ import nibabel as nib
 import numpy as np
 import pytest
 from safetensors import safe_open
+from typer.testing import CliRunner
 
 from diascope.bundles.find import find_bundle
 from diascope.bundles.network import open_network, prepare_input
+from diascope.cli.models import app
 from diascope.config import parse_settings
+from diascope.errors import BundleError
 from diascope.evaluation.calibration_file import CALIBRATION, BundleCalibration, read_calibration
 from diascope.evaluation.out_of_distribution import REFERENCE, Yardstick, read_reference
 from diascope.imaging.resample import GridOfLogits
@@ -23,11 +26,14 @@ from diascope.tasks.features import watched
 from diascope.tasks.inference import run_network
 from diascope.tasks.uncertainty import lesion_probabilities
 from diascope.train.bundle_training import train_bundle
-from diascope.train.export import lock_bundle
+from diascope.train.components import build_network
+from diascope.train.export import lock_bundle, write_bundle
+from diascope.train.folds import training_cases
 from diascope.train.judging import judge_bundle
 from diascope.train.scoring import scored_images
-from diascope.train.settings import TrainConfig
+from diascope.train.settings import TrainConfig, load_train_config
 from diascope.volume import Volume
+from tests.train.recipe_phantoms import write_radiographs
 from tests.train.training_phantoms import head_config, slice_config, write_slices
 
 PATIENTS = 32
@@ -164,6 +170,33 @@ def test_few_held_out_patients_are_joined_by_those_of_the_training_and_the_file_
     with safe_open(folder / REFERENCE, framework="numpy") as file:
         assert file.metadata()["split"] == "training and calibration"
         assert len(set(file.get_tensor("patient").tolist())) == 10  # 7 held out, 3 of the training
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning", "ignore::FutureWarning")  # MONAI: a config is a program
+def test_a_classifier_brings_reference_features_and_the_command_makes_them_again(
+    tmp_path: Path, repository: Path
+) -> None:
+    told = [
+        f"manifest={write_radiographs(tmp_path)}", f"data_root={tmp_path}", "init_from=null",
+        "network.args.filters=[8,8,16,16,16]", "precision=fp32",
+    ]  # fmt: skip
+    name = "chest_xray_covid_classification"
+    training = repository / "configs" / f"train_{name}.yaml"
+    config = load_train_config(training, told)
+    folder = tmp_path / "models" / name
+    write_bundle(config, build_network(config.network), folder, "card")
+
+    done = CliRunner().invoke(app, ["judge", str(folder), "-c", str(training), *(f"--set={one}" for one in told)])
+
+    assert done.exit_code == 0, done.output
+    assert "not learnt: the calibration of covid_19: " in done.output
+    reference = read_reference(folder)
+    assert reference is not None
+    judged = [one for one in training_cases(config) if one.split in {"train", "calibration"}]
+    assert len(reference.features) == len(judged)
+    assert find_bundle(name, tmp_path / "models").sha256 in done.output
+    other = CliRunner().invoke(app, ["judge", str(tmp_path / "models"), "-c", str(training)])
+    assert isinstance(other.exception, BundleError)
 
 
 def test_nothing_is_calibrated_on_synthetic_images(tmp_path: Path) -> None:

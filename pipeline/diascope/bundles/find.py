@@ -164,7 +164,10 @@ class BundleInfo:
     @property
     def stamp(self) -> BundleStamp:
         """What a report says of it."""
-        return BundleStamp(self.name, self.version, self.sha256, self.block.licence, self.block.research_only)
+        block = self.block
+        return BundleStamp(
+            self.name, self.version, self.sha256, block.licence, block.research_only, is_averaged=self.is_averaged
+        )
 
     @property
     def stamps(self) -> tuple[BundleStamp, ...]:

@@ -11,8 +11,9 @@ if TYPE_CHECKING:
 
     from diascope.evaluation.bootstrap import Estimate
     from diascope.evaluation.evaluate import Evaluation
+    from diascope.evaluation.learnt import Learnt
     from diascope.evaluation.promises import Promise
-    from diascope.evaluation.recalibrate import OutlineRecalibration, Recalibration
+    from diascope.evaluation.recalibrate import MissRecalibration, OutlineRecalibration, Recalibration
 
 COMPARISON_FAILED = 1
 
@@ -67,17 +68,14 @@ def evaluation_text(found: "Evaluation") -> str:
     for (bundle, name), cls in found.classification.items():
         head = f"{cls.n} images of {cls.patients} patients, {cls.positives} positive; at score {cls.threshold:g}"
         lines += [f"{bundle}: {name}  ({head})", *_metric_lines(cls.metrics)]
+    for (bundle, name), cls in found.slices.items():
+        head = f"{cls.n} slices of {cls.patients} patients, {cls.positives} positive; at score {cls.threshold:g}"
+        lines += [f"{bundle}: {name} in slices  ({head})", *_metric_lines(cls.metrics)]
     for (bundle, name), det in found.detection.items():
         head = f"{det.lesions} lesions in {det.scans} scans, {det.scans_without_lesions} scans without"
         head += f"; at score {det.threshold:g}"
         lines += [f"{bundle}: {name} as lesions  ({head})", *_metric_lines(det.metrics)]
-    for (bundle, name), learnt in found.calibration.items():
-        lines += [f"{bundle}: {name}, calibrated on {learnt.patients} patients", *_calibration_lines(learnt)]
-    for bundle, outline in found.outlines.items():
-        lines += [
-            f"{bundle}: confidence in outlines, calibrated on {outline.patients} patients",
-            *_outline_lines(outline),
-        ]
+    lines += _learnt_lines(found.learnt)
     lines += [line for promise in found.promises for line in _promise_lines(promise)]
     compared = found.compared
     if compared.problems:
@@ -86,6 +84,31 @@ def evaluation_text(found: "Evaluation") -> str:
     if compared.without_truth:
         lines.append(f"{len(compared.without_truth)} cases have no truth")
     return "\n".join(lines)
+
+
+def _learnt_lines(learnt: "Learnt") -> list[str]:
+    lines: list[str] = []
+    for what, classes in (("", learnt.images), (" in slices", learnt.slices)):
+        for (bundle, name), one in classes.items():
+            lines += [f"{bundle}: {name}{what}, calibrated on {one.patients} patients", *_calibration_lines(one)]
+    for bundle, outline in learnt.outlines.items():
+        lines += [
+            f"{bundle}: confidence in outlines, calibrated on {outline.patients} patients",
+            *_outline_lines(outline),
+        ]
+    for (bundle, name), missed in learnt.misses.items():
+        lines += [f"{bundle}: missed volume of {name}, learnt of {missed.patients} patients", *_missed_lines(missed)]
+    return lines
+
+
+def _missed_lines(learnt: "MissRecalibration") -> list[str]:
+    if learnt.learnt is None:
+        return [f"  not learnt: {learnt.reason}"]
+    return [
+        f"  drawn from a probability of  {learnt.learnt.threshold:.3f}, for at most {learnt.learnt.bound:g} missed",
+        f"  missed before, on patients that only check  {learnt.before}",
+        f"  missed from such a threshold                {learnt.after}",
+    ]
 
 
 def _calibration_lines(learnt: "Recalibration") -> list[str]:

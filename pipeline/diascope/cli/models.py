@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import asdict
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -54,3 +55,26 @@ def verify(name: Annotated[str, typer.Argument(help="Name of a bundle; all where
     for bundle in [find_bundle(name)] if name else [find_bundle(one.name) for one in list_bundles()]:
         origin = "comes with diascope" if bundle.is_shipped else "does not come with diascope"
         typer.echo(f"{bundle.name}  as locked  {bundle.sha256}  {origin}")
+
+
+@app.command()
+def judge(
+    folder: Annotated[Path, typer.Argument(help="Folder of a bundle that you may change, such as models/NAME.")],
+    config: Annotated[str, typer.Option("--config", "-c", help="The training that made it: yaml, or a bare name.")],
+    overrides: Annotated[list[str] | None, typer.Option("--set", help="Change a setting: key=value.")] = None,
+) -> None:
+    """Learn again, without training, what a network's results are worth: on its calibration split; and lock it."""
+    from diascope.bundles.lock import write_lock
+    from diascope.config import find_config
+    from diascope.errors import BundleError
+    from diascope.train.judging import judge_bundle
+    from diascope.train.settings import load_train_config
+
+    told = load_train_config(find_config(config), overrides or ())
+    if told.bundle.name != folder.resolve().name:
+        raise BundleError(
+            f"{folder.name} was not made by the training of {told.bundle.name}", hint="give its own config with -c"
+        )
+    for sentence in judge_bundle(told, folder):
+        typer.echo(f"not learnt: {sentence}")
+    typer.echo(f"{folder.name}  locked  {write_lock(folder.resolve().parent / 'bundles.lock', folder)}")

@@ -29,7 +29,9 @@ class Answered:
     def origin(self, bundle: str, image_id: str) -> Origin:
         """Say whose a row is."""
         facts = next((image.facts for image in self.report.images if image.image_id == image_id), ImageFacts())
-        return Origin(self.report.case_id, image_id, facts.patient_key or self.report.case_id, bundle, facts)
+        is_averaged = any(stamp.is_averaged for stamp in self.report.bundles if stamp.name == bundle)
+        patient = facts.patient_key or self.report.case_id
+        return Origin(self.report.case_id, image_id, patient, bundle, facts, is_averaged)
 
     @property
     def confidence_in_outline(self) -> float | None:

@@ -58,6 +58,9 @@ class TargetCalibration(Settings):
     temperature: PositiveFloat
     """Divide the logit by it; above 1 the score was too sure."""
 
+    temperature_interval: tuple[PositiveFloat, PositiveFloat] | None = None
+    """Where it lies at 95 %, learnt by leaving out each patient in turn; None where that was not asked."""
+
     operating_point: Unit | None = None
     """Calibrated score from which on the class is called; None for classes that exclude each other."""
 
@@ -123,6 +126,9 @@ class BundleCalibration(Settings):
 
     targets: dict[str, TargetCalibration] = Field(default_factory=dict)
     """By class. A class that is not named stays raw."""
+
+    slices: dict[str, TargetCalibration] = Field(default_factory=dict)
+    """By class, of a network that judges slices: of a slice's score. The image's, which is the highest, is another."""
 
     missed_volume: dict[str, MissRule] = Field(default_factory=dict)
     """By label of a segmentation."""

@@ -8,6 +8,7 @@ from collections.abc import Hashable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.stats import t as student
 from sklearn.isotonic import IsotonicRegression
 
 from diascope.errors import InputError
@@ -27,6 +28,15 @@ Ints = NDArray[np.int64]
 
 # One number is fitted; with fewer patients of a class it follows a few odd cases.
 FEWEST_OF_A_CLASS = 20
+
+# Of slices there are many of each patient; still no fewer patients than for a conformal promise of 80 %.
+FEWEST_WITH_SLICES = 8
+
+# A temperature that is not known within a factor of two says little more than none.
+WIDEST = 2.0
+
+# What is promised of slices: the most that so few patients can hold with a limit.
+PROMISES = (0.9, 0.8)
 
 # A curve is fitted: fewer cases than this draw its steps where chance put them.
 FEWEST_FOR_A_CURVE = 30
@@ -62,6 +72,58 @@ def learn_target(
     rule = calibrate_sets(columns, positive.astype(np.int64), patients, coverage, rng)
     point, how = _operating_point(positive, calibrated, sensitivity)
     return TargetCalibration(temperature=learnt, operating_point=point, operating_rule=how, sets=set_rule(rule))
+
+
+def learn_slices(
+    positive: Bools, score: Floats, patients: Sequence[Hashable], rng: np.random.Generator
+) -> TargetCalibration:
+    """Learn temperature, operating point and conformal limit of single slices of a scan.
+
+    Slices of a patient are alike, so patients are counted. One number is fitted to very
+    many slices, and how far it depends on who they are is seen by leaving each patient out.
+
+    Args:
+        positive: (n,) whether the slice shows the class.
+        score: (n,) raw, 0..1.
+        patients: (n,) whose slice it is.
+        rng: Picks one slice of each patient for the conformal limit.
+
+    Raises:
+        InputError: Fewer than 8 patients have slices with the class or without, or the temperature depends on
+            who they are.
+    """
+    code = np.unique(np.asarray(patients, dtype=object).astype(str), return_inverse=True)[1]
+    people = [len(np.unique(code[side])) for side in (positive, ~positive)]
+    if min(people) < FEWEST_WITH_SLICES:
+        raise InputError(
+            f"slices of {people[0]} patients show it, of {people[1]} not; {FEWEST_WITH_SLICES} of each are needed",
+            hint="calibrate on more patients",
+            code="too_few_patients",
+        )
+    learnt = temperature(positive, score)
+    n = int(code.max()) + 1
+    left_out = np.log([temperature(positive[code != one], score[code != one]) for one in range(n)])
+    error = np.sqrt((n - 1) / n * ((left_out - left_out.mean()) ** 2).sum())
+    half = float(student.ppf(0.975, n - 1) * error)
+    low, high = learnt * np.exp(-half), learnt * np.exp(half)
+    if high > WIDEST * low:
+        raise InputError(
+            f"the temperature of {n} patients may be anything from {low:.2f} to {high:.2f}",
+            hint="calibrate on more patients",
+            code="too_few_patients",
+        )
+    calibrated = apply_temperature(score, learnt)
+    columns = np.stack([1 - calibrated, calibrated], axis=1)
+    promised = next((one for one in PROMISES if np.ceil((n + 1) * one - 1e-9) <= n), PROMISES[-1])
+    rule = calibrate_sets(columns, positive.astype(np.int64), patients, promised, rng)
+    point, how = _operating_point(positive, calibrated, None)
+    return TargetCalibration(
+        temperature=learnt,
+        temperature_interval=(float(low), float(high)),
+        operating_point=point,
+        operating_rule=how,
+        sets=set_rule(rule),
+    )
 
 
 def learn_classes(

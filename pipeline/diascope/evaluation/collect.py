@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy import ndimage
 
 from diascope.errors import GridMismatch, InputError, PipelineError
@@ -15,6 +16,7 @@ from diascope.evaluation.answered import Answered, of_image, words_of
 from diascope.evaluation.calibration_file import absence_of
 from diascope.evaluation.detection import Lesion, Scan, mark_of
 from diascope.evaluation.heatmap_hits import heatmap_hits
+from diascope.evaluation.kept_probabilities import missed_of
 from diascope.evaluation.rows import ClassRow, Compared, LabelRow, MapRow, Origin, Problem, ScanRow
 from diascope.evaluation.segmentation import compare_masks
 from diascope.evaluation.settings import EvaluationSettings
@@ -47,13 +49,13 @@ def compare(out: OutFolder, manifest: Path, settings: EvaluationSettings) -> Com
             named.add(place.case_id)
             matched.append((row, place, read_report(out.case(place.case_id) / "case.json")))
         except PipelineError as error:
-            found.problems.append(Problem(row.line, place.case_id, error.code, error.message))
+            found.problems.append(Problem(row.line, place.case_id, error.code, error.message, error.hint))
     words = words_of(report for _, _, report in matched)
     for row, place, report in matched:
         try:
             found.add(row, place, Answered(out.case(place.case_id), report, words), settings)
         except PipelineError as error:
-            found.problems.append(Problem(row.line, place.case_id, error.code, error.message))
+            found.problems.append(Problem(row.line, place.case_id, error.code, error.message, error.hint))
     every = sorted(folder.name for folder in out.cases.iterdir()) if out.cases.is_dir() else []
     return Compared(
         tuple(found.labels.values()),
@@ -63,6 +65,7 @@ def compare(out: OutFolder, manifest: Path, settings: EvaluationSettings) -> Com
         tuple(sorted(found.problems, key=lambda problem: problem.line)),
         tuple(case_id for case_id in every if case_id not in named),
         tuple(sorted(found.notes)),
+        tuple(found.slices.values()),
     )
 
 
@@ -71,6 +74,7 @@ class _Collected:
     labels: dict[tuple[str, str, str], LabelRow] = dataclasses.field(default_factory=dict)
     classes: dict[tuple[str, str, str], ClassRow] = dataclasses.field(default_factory=dict)
     seen_in_maps: dict[tuple[str, str, str], ClassRow] = dataclasses.field(default_factory=dict)
+    slices: dict[tuple[str, str, str, int], ClassRow] = dataclasses.field(default_factory=dict)
     scans: dict[tuple[str, str, str], ScanRow] = dataclasses.field(default_factory=dict)
     maps: dict[tuple[str, str, str], MapRow] = dataclasses.field(default_factory=dict)
     problems: list[Problem] = dataclasses.field(default_factory=list)
@@ -134,7 +138,8 @@ class _Collected:
             for score in compare_masks(predicted, layer, same_label=pairs, tolerance=settings.tolerance):
                 key = drawn.bundle, drawn.image_id, score.label
                 promised = _promised(drawn, score.label, pairs)
-                _put(self.labels, key, LabelRow(origin, score, promised, case.confidence_in_outline), row.line)
+                missed = missed_of(case.folder, drawn, layer, score.label, pairs)
+                _put(self.labels, key, LabelRow(origin, score, promised, case.confidence_in_outline, missed), row.line)
 
     def _compare_judged(
         self, path: Path, row: TruthRow, case: Answered, image_id: str, settings: EvaluationSettings
@@ -159,12 +164,22 @@ class _Collected:
                     found = ScanRow(origin, label, _scan(origin, layer, label, case.report, settings))
                     _put(self.scans, (bundle, image_id, label), found, row.line)
                 values = [value for value, name in layer.labels.items() if name == label]
-                is_positive = bool(np.isin(layer.data, values).any())
+                shown = np.asarray(np.isin(layer.data, values).any(axis=(0, 1)))
+                self._add_slices(case, image_id, meant, shown)
+                is_positive = bool(shown.any())
                 said = [(bundle, of_image(every, name)) for bundle, every in classifiers.items() for name in meant]
                 for bundle, one in said:
                     if one is not None:
                         here = _class_row(case.origin(bundle, image_id), one, is_positive=is_positive)
                         _put(self.seen_in_maps, (bundle, image_id, one.target), here, row.line)
+
+    def _add_slices(self, case: Answered, image_id: str, meant: set[str], shown: NDArray[np.bool_]) -> None:
+        # (k,) shown: whether a slice has a voxel of it. Another layer of the truth may show it, too.
+        for bundle, said in case.classifiers(image_id).items():
+            for one in (each for each in said if each.slice_k is not None and each.target in meant):
+                key = bundle, image_id, f"{one.target} {one.part}", one.slice_k or 0
+                is_positive = bool(shown[key[3]]) or (key in self.slices and self.slices[key].is_positive)
+                self.slices[key] = _class_row(case.origin(bundle, image_id), one, is_positive=is_positive)
 
     def _add_hits(self, case: Answered, image_id: str, truth: Mask, pairs: Mapping[str, str]) -> None:
         for hit in heatmap_hits(case.folder, case.report, image_id, truth, pairs):
@@ -205,8 +220,8 @@ class _Collected:
 
 
 def _class_row(origin: Origin, one: Prediction, *, is_positive: bool) -> ClassRow:
-    is_covered = _is_covered(one, is_positive=is_positive)
-    return ClassRow(origin, one.target, is_positive, one.score, one.score_kind, is_covered, one.promised_coverage)
+    is_covered, promised = _is_covered(one, is_positive=is_positive), one.promised_coverage
+    return ClassRow(origin, one.target, is_positive, one.score, one.score_kind, is_covered, promised, one.slice_k)
 
 
 def _is_covered(one: Prediction, *, is_positive: bool) -> bool | None:

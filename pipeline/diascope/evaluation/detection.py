@@ -5,11 +5,11 @@ is found with the highest score among the marks that hit it; further marks on a
 found lesion are neither found lesions nor false positives; marks on lesions that
 are not judged (too small, readers disagreed) are ignored; every other mark is a
 false positive; scans without lesions count as scans. A mark that hits two lesions
-finds both.
+finds both. Of a scan with more than 100 marks only those surer than its 101st count.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -25,6 +25,9 @@ MatchRule = Literal["iou", "radius", "centre_in_box"]
 
 # nnDetection (MICCAI 2021) and PI-CAI: in 3-D an IoU of 0.1 already finds the lesion.
 MIN_IOU = 0.1
+
+# LUNA16's evaluation script: no reader looks at more marks of a scan.
+MOST_MARKS = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +119,24 @@ def mark_of(finding: Finding) -> Mark:
     return Mark((float(i0), float(j0), float(k0)), (float(i1), float(j1), float(k1)), finding.score)
 
 
-def match(scan: Scan, rule: MatchRule = "iou", *, min_iou: float = MIN_IOU) -> ScanHits:
+def surest_marks(scan: Scan, most: int | None = MOST_MARKS) -> Scan:
+    """Leave out what LUNA16 leaves out: marks that are not surer than the first one too many.
+
+    So of equal scores at the border none is kept, rather than those that happen to be listed first.
+
+    Args:
+        scan: With any number of marks.
+        most: How many marks of a scan count; None for all.
+    """
+    if most is None or len(scan.marks) <= most:
+        return scan
+    limit = sorted((mark.score for mark in scan.marks), reverse=True)[most]
+    return replace(scan, marks=tuple(mark for mark in scan.marks if mark.score > limit))
+
+
+def match(
+    scan: Scan, rule: MatchRule = "iou", *, min_iou: float = MIN_IOU, most_marks: int | None = MOST_MARKS
+) -> ScanHits:
     """Decide which lesions were found and which marks are false.
 
     Args:
@@ -125,7 +145,9 @@ def match(scan: Scan, rule: MatchRule = "iou", *, min_iou: float = MIN_IOU) -> S
             centre is nearer to the lesion's than half its size (LUNA16);
             `centre_in_box`: the mark's centre lies in the lesion's box.
         min_iou: For the first rule.
+        most_marks: How many marks of a scan count, see `surest_marks`.
     """
+    scan = surest_marks(scan, most_marks)
     scores = np.array([mark.score for mark in scan.marks], dtype=np.float64)
     hit = _hits(scan, rule, min_iou)
     best = np.where(hit, scores[None, :], -np.inf).max(axis=1, initial=-np.inf)

@@ -13,33 +13,13 @@ from diascope.evaluation.conformal import one_per_patient
 from diascope.evaluation.drift import Moved, drift, drift_of_vectors, with_holm
 from diascope.evaluation.feature_file import STATISTICS, SUFFIX, read_features
 from diascope.findings import CaseReport, ImageRecord, read_report
+from diascope.image_facts import SCAN_FACTS
 from diascope.io.outfolder import OutFolder
 
 Floats = NDArray[np.float64]
 
 # With fewer, no test finds anything, and a shift of one patient looks large.
 FEWEST_PATIENTS = 10
-
-FACTS = (
-    "modality",
-    "body_part",
-    "sex",
-    "age_years",
-    "ethnic_group",
-    "site_key",
-    "manufacturer",
-    "scanner_model",
-    "field_strength_t",
-    "kvp",
-    "slice_thickness_mm",
-    "kernel",
-    "view",
-    "plane",
-    "contrast",
-    "repetition_time_ms",
-    "echo_time_ms",
-    "inversion_time_ms",
-)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -120,7 +100,7 @@ def _row(report: CaseReport) -> dict[str, Any]:
     image = _image(report)
     row: dict[str, Any] = {}
     if image is not None:
-        row |= {name: getattr(image.facts, name) for name in FACTS}
+        row |= {name: getattr(image.facts, name) for name in SCAN_FACTS}
         row["age_years"] = _age(image.facts.age_years)
         if image.spacing_mm:
             row |= {f"spacing_{axis}_mm": step for axis, step in zip("ijk", image.spacing_mm, strict=False)}

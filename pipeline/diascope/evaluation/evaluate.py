@@ -13,42 +13,23 @@ import numpy as np
 from diascope.config import settings_hash
 from diascope.errors import InputError
 from diascope.evaluation.bootstrap import Estimate
-from diascope.evaluation.calibration_file import BundleCalibration, TargetCalibration, write_calibration
+from diascope.evaluation.calibration_file import write_calibration
 from diascope.evaluation.classification import ClassificationSummary, summarise_classification
 from diascope.evaluation.collect import compare
 from diascope.evaluation.detection import Lesion, Mark
 from diascope.evaluation.froc import DetectionSummary, summarise_detection
 from diascope.evaluation.heatmap_hits import HitRate, hit_rates
+from diascope.evaluation.learnt import Learnt, calibrations_of, learn
 from diascope.evaluation.promises import Kept, Promise, check_promises
-from diascope.evaluation.recalibrate import (
-    OutlineRecalibration,
-    Recalibration,
-    recalibrate,
-    recalibrate_outlines,
-)
+from diascope.evaluation.recalibrate import MissRecalibration, OutlineRecalibration, Recalibration
 from diascope.evaluation.rows import ClassRow, Compared, LabelRow, MapRow, Origin, ScanRow
 from diascope.evaluation.segmentation_summary import LabelSummary, summarise_labels
 from diascope.evaluation.settings import EvaluationSettings
+from diascope.image_facts import GROUP_FACTS
 from diascope.io.outfolder import OutFolder, output_errors, write_atomic
 
 FORMAT = 1
 """Version of evaluation.json."""
-
-# Facts of patient and scanner that a row carries along: the audit's groups.
-GROUP_FACTS = (
-    "sex",
-    "age_years",
-    "ethnic_group",
-    "site_key",
-    "manufacturer",
-    "scanner_model",
-    "field_strength_t",
-    "kvp",
-    "slice_thickness_mm",
-    "kernel",
-    "view",
-    "contrast",
-)
 
 Key = tuple[str, str]
 
@@ -65,20 +46,20 @@ class Evaluation:
         segmentation: By bundle and label.
         classification: By bundle and target.
         detection: By bundle and label.
-        calibration: By bundle and target; empty if it was not asked for.
-        outlines: What was learnt of the confidence in outlines, by bundle; empty if it was not asked for.
+        learnt: What the run teaches about its networks; empty if it was not asked for.
         promises: Whether what a calibration promised was kept here.
         settings: How it was compared.
+        slices: Of single slices, by bundle and target.
     """
 
     compared: Compared
     segmentation: Mapping[Key, LabelSummary]
     classification: Mapping[Key, ClassificationSummary]
     detection: Mapping[Key, DetectionSummary]
-    calibration: Mapping[Key, Recalibration]
-    outlines: Mapping[str, OutlineRecalibration]
+    learnt: Learnt
     promises: tuple[Promise, ...]
     settings: EvaluationSettings
+    slices: Mapping[Key, ClassificationSummary]
 
 
 def evaluate(out: OutFolder, manifest: Path, settings: EvaluationSettings) -> Evaluation:
@@ -88,10 +69,13 @@ def evaluate(out: OutFolder, manifest: Path, settings: EvaluationSettings) -> Ev
         InputError: Nothing could be compared.
     """
     compared = compare(out, manifest, settings)
-    if not (compared.labels or compared.classes or compared.scans or compared.maps):
-        first = compared.problems[0].reason if compared.problems else "the manifest is empty"
+    if not (compared.labels or compared.classes or compared.slices or compared.scans or compared.maps):
+        first = compared.problems[0] if compared.problems else None
         raise InputError(
-            f"none of {len(compared.problems)} truths could be compared; the first: {first}", code="nothing_compared"
+            f"none of {len(compared.problems)} truths could be compared;"
+            f" the first: {'the manifest is empty' if first is None else first.reason}",
+            hint="" if first is None else first.cure,
+            code="nothing_compared",
         )
     rng = np.random.default_rng(settings.seed)
     return Evaluation(
@@ -99,10 +83,10 @@ def evaluate(out: OutFolder, manifest: Path, settings: EvaluationSettings) -> Ev
         _segmentation(compared.labels, rng, settings.rounds),
         _classification(compared.classes, rng, settings),
         _detection(compared.scans, rng, settings),
-        _calibration(compared.classes, rng, settings) if settings.calibrate else {},
-        _outlines(compared.labels, rng) if settings.calibrate else {},
+        learn(compared, settings, rng) if settings.calibrate else Learnt(),
         _promises(compared),
         settings,
+        _classification(compared.slices, rng, settings),
     )
 
 
@@ -132,34 +116,15 @@ def write_evaluation(evaluation: Evaluation, folder: Path) -> None:
             for row in compared.scans
             for line in _lesion_rows(row)
         ],
+        "slices.csv": [_class_row(row) | {"slice_k": row.slice_k} for row in compared.slices],
         "heatmaps.csv": [_map_row(row) for row in compared.maps],
         "problems.csv": [asdict(problem) for problem in compared.problems],
     }
     for name, rows in tables.items():
         if rows:
             write_atomic(folder / name, _csv(rows))
-    for bundle, learnt in learnt_of(evaluation).items():
+    for bundle, learnt in calibrations_of(evaluation.learnt).items():
         write_calibration(folder / f"calibration.{bundle}.json", learnt)
-
-
-def learnt_of(evaluation: Evaluation) -> dict[str, BundleCalibration]:
-    """Put what was learnt of each network into the form that a run reads (`bundles: [{calibration: ...}]`)."""
-    found: dict[str, dict[str, TargetCalibration]] = {}
-    patients: dict[str, int] = {}
-    for (bundle, target), one in evaluation.calibration.items():
-        if one.learnt is not None:
-            found.setdefault(bundle, {})[target] = one.learnt
-            patients[bundle] = max(one.patients, patients.get(bundle, 0))
-    curves = {bundle: one for bundle, one in evaluation.outlines.items() if one.learnt is not None}
-    return {
-        bundle: BundleCalibration(
-            split="an evaluated run",
-            patients=patients.get(bundle) or curves[bundle].patients,
-            targets=found.get(bundle, {}),
-            confidence=curves[bundle].learnt if bundle in curves else None,
-        )
-        for bundle in dict.fromkeys([*found, *curves])
-    }
 
 
 def as_json(evaluation: Evaluation) -> dict[str, Any]:
@@ -172,8 +137,11 @@ def as_json(evaluation: Evaluation) -> dict[str, Any]:
         "segmentation": [_summary(key, one) for key, one in evaluation.segmentation.items()],
         "classification": [_summary(key, one) for key, one in evaluation.classification.items()],
         "detection": [_summary(key, one) for key, one in evaluation.detection.items()],
-        "calibration": [_learnt(key, one) for key, one in evaluation.calibration.items()],
-        "calibration_of_outlines": [_learnt((bundle, ""), one) for bundle, one in evaluation.outlines.items()],
+        "slices": [_summary(key, one) for key, one in evaluation.slices.items()],
+        "calibration": [_learnt(key, one) for key, one in evaluation.learnt.images.items()],
+        "calibration_of_slices": [_learnt(key, one) for key, one in evaluation.learnt.slices.items()],
+        "calibration_of_outlines": [_learnt((bundle, ""), one) for bundle, one in evaluation.learnt.outlines.items()],
+        "calibration_of_misses": [_learnt(key, one) for key, one in evaluation.learnt.misses.items()],
         "heatmaps": [_rate(key, one) for key, one in hit_rates([row.hit for row in compared.maps]).items()],
         "promises": [asdict(promise) for promise in evaluation.promises],
         "problems": [asdict(problem) for problem in compared.problems],
@@ -189,6 +157,7 @@ def scalars(evaluation: Evaluation) -> dict[str, float]:
         *((key, one.metrics) for key, one in evaluation.segmentation.items()),
         *((key, one.metrics) for key, one in evaluation.classification.items()),
         *((key, one.metrics) for key, one in evaluation.detection.items()),
+        *(((bundle, f"{name}.slices"), one.metrics) for (bundle, name), one in evaluation.slices.items()),
     ]
     for (bundle, name), metrics in every:
         found.update({f"{bundle}.{name}.{k}": v.value for k, v in metrics.items() if v.value is not None})
@@ -239,31 +208,10 @@ def _detection(
     }
 
 
-def _calibration(
-    rows: Sequence[ClassRow], rng: np.random.Generator, settings: EvaluationSettings
-) -> dict[Key, Recalibration]:
-    if cooled := sorted({row.origin.bundle for row in rows if row.score_kind == "calibrated"}):
-        raise InputError(
-            f"the scores of {cooled[0]} are calibrated already, and what is learnt of them would be applied twice",
-            hint="evaluate a run with raw scores, or leave calibrate out: the evaluation checks what was promised",
-            code="calibrated_twice",
-        )
-    return {
-        key: recalibrate(
-            np.array([row.is_positive for row in group]),
-            np.array([row.score for row in group]),
-            [row.origin.patient for row in group],
-            settings.coverage,
-            rng,
-        )
-        for key, group in _by_key(rows, "target").items()
-    }
-
-
 def _promises(compared: Compared) -> tuple[Promise, ...]:
     covered = [
         Kept(row.origin.bundle, row.target, row.promised, float(row.covered), row.origin.patient, _facts(row.origin))
-        for row in compared.classes
+        for row in (*compared.classes, *compared.slices)
         if row.promised is not None and row.covered is not None
     ]
     missed = [
@@ -278,21 +226,7 @@ def _rate(key: tuple[str, str, str], rate: HitRate) -> dict[str, Any]:
     return dict(zip(("bundle", "label", "method"), key, strict=True)) | asdict(rate)
 
 
-def _outlines(rows: Sequence[LabelRow], rng: np.random.Generator) -> dict[str, OutlineRecalibration]:
-    images: dict[tuple[str, str], list[LabelRow]] = {}
-    for row in rows:
-        if row.confidence is not None and row.score.dice is not None:
-            images.setdefault((row.origin.bundle, row.origin.image_id), []).append(row)
-    found = {}
-    for bundle in dict.fromkeys(bundle for bundle, _ in images):
-        mine = [of for (name, _), of in images.items() if name == bundle]
-        raw = np.array([of[0].confidence for of in mine], dtype=np.float64)
-        dice = np.array([np.mean([row.score.dice for row in of]) for of in mine])
-        found[bundle] = recalibrate_outlines(raw, dice, [of[0].origin.patient for of in mine], rng)
-    return found
-
-
-def _learnt(key: Key, one: Recalibration | OutlineRecalibration) -> dict[str, Any]:
+def _learnt(key: Key, one: Recalibration | OutlineRecalibration | MissRecalibration) -> dict[str, Any]:
     found = {"bundle": key[0], "name": key[1], **asdict(one)}
     found["learnt"] = one.learnt.model_dump(mode="json") if one.learnt is not None else None
     return found

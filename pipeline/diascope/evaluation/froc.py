@@ -22,7 +22,7 @@ from diascope.evaluation.bootstrap import (
     mean_estimate,
     resample,
 )
-from diascope.evaluation.detection import MIN_IOU, MatchRule, Scan, ScanHits, check_scans, match
+from diascope.evaluation.detection import MIN_IOU, MOST_MARKS, MatchRule, Scan, ScanHits, check_scans, match
 from diascope.evaluation.proportions import share_estimate
 
 Floats = NDArray[np.float64]
@@ -82,12 +82,14 @@ class DetectionRules:
         min_iou: For the rule `iou`.
         threshold: Operating point: marks of this score or more are shown.
         size_edges: Limits between size classes, in the unit of the lesions' size.
+        most_marks: How many marks of a scan count; None for all.
     """
 
     rule: MatchRule = "iou"
     min_iou: float = MIN_IOU
     threshold: float = 0.5
     size_edges: tuple[float, ...] = ()
+    most_marks: int | None = MOST_MARKS
 
 
 def summarise_detection(
@@ -102,7 +104,7 @@ def summarise_detection(
         rounds: How many draws of patients.
     """
     check_scans(scans)
-    hits = [match(scan, rules.rule, min_iou=rules.min_iou) for scan in scans]
+    hits = [match(scan, rules.rule, min_iou=rules.min_iou, most_marks=rules.most_marks) for scan in scans]
     drawn = resample([scan.patient for scan in scans], rng, rounds)
     events = _Events.of(hits)
     everything = np.ones(int(events.is_lesion.sum()) + events.missed.size, dtype=bool)

@@ -14,11 +14,12 @@ from numpy.typing import NDArray
 
 from diascope.evaluation.bootstrap import Estimate, mean_estimate, resample
 from diascope.evaluation.calibration import apply_temperature, brier_estimate, ece_estimate
-from diascope.evaluation.calibration_file import ConfidenceCurve, TargetCalibration
+from diascope.evaluation.calibration_file import ConfidenceCurve, MissRule, TargetCalibration
 from diascope.evaluation.calibration_learning import (
     FEWEST_FOR_A_CURVE,
     FEWEST_OF_A_CLASS,
     learn_confidence,
+    learn_missed_volume,
     learn_target,
 )
 from diascope.evaluation.conformal import EVERYBODY, coverage_of
@@ -127,6 +128,66 @@ def recalibrate_outlines(
         learn_confidence(raw, dice, code.tolist(), rng),
         mean_estimate(np.abs(raw[checks] - dice[checks]), drawn, nothing="no rows"),
         mean_estimate(np.abs(said - dice[checks]), drawn, nothing="no rows"),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class MissRecalibration:
+    """What was learnt of the volume of a label that is missed.
+
+    Attributes:
+        patients: It rests on.
+        learnt: From which probability on voxels are to be drawn, from all patients; None if there were too few.
+        before: Mean missed share of what was drawn, on the patients that checked.
+        after: The same of what would have been drawn from the threshold that the others gave.
+        reason: Why nothing was learnt; else empty.
+    """
+
+    patients: int
+    learnt: MissRule | None
+    before: Estimate | None
+    after: Estimate | None
+    reason: str = ""
+
+
+def recalibrate_misses(
+    missed: Floats,
+    thresholds: Floats,
+    drawn_share: Floats,
+    patients: Sequence[Hashable],
+    bound: float,
+    rng: np.random.Generator,
+) -> MissRecalibration:
+    """Learn from which probability on voxels are to be drawn, on half of the patients, and check it on the others.
+
+    Args:
+        missed: (n, t) share of each image's structure below each threshold.
+        thresholds: (t,) ascending, below 0.5.
+        drawn_share: (n,) share that was missed by what was drawn.
+        patients: (n,) whose image it is.
+        bound: Promised mean share.
+        rng: Deals the patients into halves.
+    """
+    code = pd.factorize(np.asarray(patients, dtype=object))[0].astype(np.int64)
+    total = len(np.unique(code))
+    # With n patients, none of whom misses anything, the share that can be promised is 1 / (n + 1).
+    fewest = 2 * (int(np.ceil(1 / bound - 1e-9)) - 1)
+    if total < fewest:
+        reason = f"{total} patients, {fewest} are needed to promise {bound:g}"
+        return MissRecalibration(total, None, None, None, reason)
+    fits = _half(code, np.ones(len(code), dtype=bool), rng)
+    tried = learn_missed_volume(missed[fits], thresholds, code[fits].tolist(), rng, bound=bound)
+    learnt = learn_missed_volume(missed, thresholds, code.tolist(), rng, bound=bound)
+    if tried.threshold is None or learnt.threshold is None:
+        reason = f"no threshold holds the missed volume below {bound:g} with {total} patients"
+        return MissRecalibration(total, None, None, None, reason)
+    drawn = resample(code[~fits].tolist(), rng, 500)
+    at = int(np.argmin(np.abs(thresholds - tried.threshold)))
+    return MissRecalibration(
+        total,
+        learnt,
+        mean_estimate(drawn_share[~fits], drawn, nothing="no rows"),
+        mean_estimate(missed[~fits, at], drawn, nothing="no rows"),
     )
 
 

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from diascope.evaluation.detection import Scan
 from diascope.evaluation.heatmap_hits import HeatmapHit
+from diascope.evaluation.kept_probabilities import MissedShares
 from diascope.evaluation.segmentation import LabelScore
 from diascope.findings import ConfidenceKind, ImageFacts
 
@@ -18,6 +19,7 @@ class Origin:
         patient: Keyed patient; the case where the patient is not known.
         bundle: The network.
         facts: Of the image.
+        is_averaged: Whether the network's answer is the average of several.
     """
 
     case_id: str
@@ -25,6 +27,7 @@ class Origin:
     patient: str
     bundle: str
     facts: ImageFacts
+    is_averaged: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,12 +39,14 @@ class LabelRow:
         score: How well it fits.
         promised: Mean missed share that was promised of this label; None if nothing was.
         confidence: Raw, of the case, if this outline is all that it rests on; else None.
+        missed: What would be missed at other thresholds; None where the run kept no probabilities.
     """
 
     origin: Origin
     score: LabelScore
     promised: float | None = None
     confidence: float | None = None
+    missed: MissedShares | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +61,7 @@ class ClassRow:
         score_kind: A raw one promises nothing.
         covered: Whether the conformal set holds the truth; None if there is no set.
         promised: Coverage that was promised; None if none was.
+        slice_k: Which slice; None of a whole image.
     """
 
     origin: Origin
@@ -65,6 +71,7 @@ class ClassRow:
     score_kind: ConfidenceKind = "raw"
     covered: bool | None = None
     promised: float | None = None
+    slice_k: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,12 +100,14 @@ class Problem:
         case_id: Empty where none was found.
         code: Stable short name.
         reason: What was seen.
+        cure: What to do, if anything is known.
     """
 
     line: int
     case_id: str
     code: str
     reason: str
+    cure: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +122,7 @@ class Compared:
         problems: Truths without a comparison.
         without_truth: Cases of the output folder that the manifest does not name.
         notes: What a reader should know.
+        slices: Of single slices that were classified, where the truth is a label map.
     """
 
     labels: tuple[LabelRow, ...]
@@ -122,3 +132,4 @@ class Compared:
     problems: tuple[Problem, ...]
     without_truth: tuple[str, ...]
     notes: tuple[str, ...]
+    slices: tuple[ClassRow, ...] = ()

@@ -5,7 +5,7 @@ from typing import Annotated
 from pydantic import Field, PositiveFloat, PositiveInt
 
 from diascope.config import Settings
-from diascope.evaluation.detection import MIN_IOU, MatchRule
+from diascope.evaluation.detection import MIN_IOU, MOST_MARKS, MatchRule
 from diascope.evaluation.froc import DetectionRules
 
 Unit = Annotated[float, Field(ge=0, le=1)]
@@ -25,6 +25,9 @@ class DetectionTruth(Settings):
 
     smallest_size: float = 0.0
     """Smaller lesions are not judged: neither missed nor false."""
+
+    most_marks: PositiveInt | None = MOST_MARKS
+    """Of a scan with more marks only those surer than the first one too many count (LUNA16: 100); null for all."""
 
 
 class EvaluationSettings(Settings):
@@ -46,10 +49,13 @@ class EvaluationSettings(Settings):
     """For networks that mark lesions."""
 
     calibrate: bool = False
-    """Whether to learn a temperature and conformal limits for every class: only on patients kept for it."""
+    """Whether to learn what scores and outlines are worth, for runs to come: only on patients kept for it."""
 
     coverage: Annotated[float, Field(gt=0, lt=1)] = 0.9
     """Share of cases whose true class the conformal sets promise to hold."""
+
+    missed_bound: Annotated[float, Field(gt=0, lt=1)] = 0.1
+    """Mean share of a lesion's volume that is missed at most: where the run kept probabilities."""
 
     rounds: PositiveInt = 1000
     """Draws of patients for the intervals."""
@@ -60,4 +66,4 @@ class EvaluationSettings(Settings):
     def detection_rules(self) -> DetectionRules:
         """Give the rules of detection at this operating point."""
         one = self.detection
-        return DetectionRules(one.rule, one.min_iou, self.threshold, one.size_edges)
+        return DetectionRules(one.rule, one.min_iou, self.threshold, one.size_edges, one.most_marks)

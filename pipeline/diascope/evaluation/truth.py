@@ -8,6 +8,7 @@ names the only structure of the map.
 """
 
 import csv
+import difflib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +17,9 @@ from diascope.errors import InputError
 from diascope.io.damage import damage_of
 from diascope.io.outfolder import OutFolder
 from diascope.io.private import read_identities, read_inputs
+
+CASE_PREFIX = "case-"
+"""How our own ids of cases begin (`identity`): such a name is nobody's number."""
 
 COLUMNS = ("case", "truth", "image_id", "file", "label", "target", "positive")
 
@@ -114,14 +118,26 @@ class Places:
         if image.case_id:
             meant = meant & {image.case_id} if meant else {image.case_id}
         if len(meant) != 1:
-            raise InputError(
-                f"line {row.line} of the truth manifest means {len(meant)} cases of the output folder",
-                hint="name the case_id, or an input file in the column file"
-                if meant
-                else "name a case_id of cases.csv, the case of the input manifest, or an input file",
+            raise self._unmatched(row, len(meant))
+        return Place(next(iter(meant)), image.image_id)
+
+    def _unmatched(self, row: TruthRow, meant: int) -> InputError:
+        where = f"line {row.line} of the truth manifest"
+        if meant:
+            return InputError(
+                f"{where} could mean each of {meant} cases of the output folder",
+                hint="name the case_id of cases.csv, or an input file in the column file",
                 code="unmatched_truth",
             )
-        return Place(next(iter(meant)), image.image_id)
+        # What was written may be a patient's number: it is repeated only where it looks like one of our own ids.
+        said = f": {row.case} is not there" if row.case.startswith(CASE_PREFIX) else ""
+        close = difflib.get_close_matches(row.case, self._cases, n=1) if said else []
+        asked = f"did you mean {close[0]}? " if close else ""
+        return InputError(
+            f"{where} names none of the {len(self._cases)} cases of the output folder{said}",
+            hint=f"{asked}name a case_id of cases.csv, the case of the input manifest, or an input file",
+            code="unmatched_truth",
+        )
 
     def _image(self, image: str, folder: Path) -> Place:
         if not image:

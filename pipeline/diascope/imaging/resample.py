@@ -6,6 +6,7 @@ lies in the network's. It holds for every chain of flips, crops, pads and resamp
 that keeps the affine true.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -64,14 +65,41 @@ def labels_on_grid(source: GridOfLogits, shape: Shape, affine: NDArray[np.float6
     for start in range(i0, i1, step):
         stop = min(start + step, i1)
         at = _source_index(matrix, ((start, stop), (j0, j1), (k0, k1)))
-        inside = ((at >= -0.5) & (at <= sizes - 0.5)).all(dim=-1)
-        # grid_sample wants (z, y, x) in -1..1, where -1 and 1 are centres of the outer voxels.
-        wanted = (2 * at / (sizes - 1).clamp(min=1) - 1).flip(-1).to(torch.float32)[None]
-        seen = nnf.grid_sample(logits, wanted, mode="bilinear", padding_mode="border", align_corners=True)[0]
-        best = _largest_class(seen)
-        best[~inside] = 0
+        best = _largest_class(_interpolated(logits, at, sizes))
+        best[~_is_inside(at, sizes)] = 0
         labels[start:stop, j0:j1, k0:k1] = best.numpy()
     return labels
+
+
+def values_on_grid(
+    values: NDArray[np.float32],
+    source_affine: NDArray[np.float64],
+    shape: Shape,
+    affine: NDArray[np.float64],
+    outside: float,
+) -> Iterator[tuple[slice, NDArray[np.float32]]]:
+    """Interpolate one number per voxel trilinearly to another grid, slab by slab.
+
+    Args:
+        values: (x, y, z) on the source's grid.
+        source_affine: (4, 4) of the source, to the frame that it shares with the target.
+        shape: (i, j, k) of the target.
+        affine: (4, 4) of the target.
+        outside: What lies outside the source.
+
+    Returns:
+        Slices along i, in order, and (di, j, k) float32 numbers there.
+    """
+    matrix = torch.from_numpy(np.asarray(np.linalg.inv(source_affine) @ affine, dtype=np.float64))
+    sizes = torch.tensor(values.shape, dtype=torch.float64)
+    grid = torch.from_numpy(np.ascontiguousarray(values, dtype=np.float32))[None, None]
+    step = max(1, SLAB_VOXELS // (shape[1] * shape[2]))
+    for start in range(0, shape[0], step):
+        slab = slice(start, min(start + step, shape[0]))
+        at = _source_index(matrix, ((slab.start, slab.stop), (0, shape[1]), (0, shape[2])))
+        seen = _interpolated(grid, at, sizes)[0]
+        seen[~_is_inside(at, sizes)] = outside
+        yield slab, seen.numpy()
 
 
 def straighten(volume: Volume) -> Volume:
@@ -145,6 +173,16 @@ def _target_box(
     if (stop <= start).any():
         return None
     return tuple(start.tolist()), tuple(stop.tolist())
+
+
+def _interpolated(grids: torch.Tensor, at: torch.Tensor, sizes: torch.Tensor) -> torch.Tensor:
+    # grid_sample wants (z, y, x) in -1..1, where -1 and 1 are centres of the outer voxels.
+    wanted = (2 * at / (sizes - 1).clamp(min=1) - 1).flip(-1).to(torch.float32)[None]
+    return nnf.grid_sample(grids, wanted, mode="bilinear", padding_mode="border", align_corners=True)[0]
+
+
+def _is_inside(at: torch.Tensor, sizes: torch.Tensor) -> torch.Tensor:
+    return ((at >= -0.5) & (at <= sizes - 0.5)).all(dim=-1)
 
 
 def _largest_class(seen: torch.Tensor) -> torch.Tensor:

@@ -8,6 +8,7 @@ from pathlib import Path
 from diascope.config import Settings
 from diascope.errors import ConfigError
 from diascope.findings import ImageFacts
+from diascope.image_facts import GROUP_FACTS
 from diascope.io.facts import age_of
 from diascope.io.manifest import ManifestRow, relative_to
 from diascope.io.reader import IngestSettings
@@ -16,10 +17,7 @@ from diascope.io.splits import SplitSettings
 from diascope.io.tables import identifying_columns, read_table
 
 # Facts that results are compared by; each becomes a column if any image states it.
-_GROUP_FACTS = (
-    "modality", "body_part", "sex", "age_years", "ethnic_group", "manufacturer", "scanner_model", "site_key",
-    "field_strength_t", "slice_thickness_mm", "kernel", "view", "plane", "sequence", "contrast",
-)  # fmt: skip
+_GROUP_FACTS = (*GROUP_FACTS, "modality", "body_part", "plane", "sequence")
 
 # An age of 90 and over stands out in any cohort, in a manifest as anywhere.
 _AGES = {"age", "age_years"}

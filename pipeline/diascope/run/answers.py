@@ -3,6 +3,8 @@
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
+import numpy as np
+
 from diascope.bundles.find import BundleInfo
 from diascope.findings import ConfidenceKind, Finding, Measurement, Prediction, Segmentation
 from diascope.imaging.measurements import measure_labels, reached_border
@@ -19,8 +21,9 @@ from diascope.run.calibrated import (
     with_promised_misses,
 )
 from diascope.tasks.classify import classify
-from diascope.tasks.detect import detect
+from diascope.tasks.detect import candidate_scores, detect
 from diascope.tasks.segment import segment
+from diascope.tasks.uncertainty import kept_probabilities
 from diascope.volume import Mask, Volume
 
 
@@ -35,6 +38,8 @@ class Said:
         file: Name of the label map, should there be one.
         agreement: By label value, how alike several answers were (`tasks.uncertainty`).
         controls_misses: Draw labels from the probability at which a promise about missed volume holds.
+        part: The part of the image that it was given, where it looks part by part; else empty.
+        keeps_probabilities: Keep the probability of each label beside the label map.
     """
 
     bundle: BundleInfo
@@ -43,6 +48,8 @@ class Said:
     file: str
     agreement: Mapping[int, float] = field(default_factory=dict)
     controls_misses: bool = False
+    part: str = ""
+    keeps_probabilities: bool = False
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -58,6 +65,7 @@ class Answers:
         confidence: Of the least certain network.
         confidence_kind: A raw one promises nothing.
         finding_ids: For each output, the id in the case of each of its findings, by the id within that output.
+        kept: Probabilities of labels by file name, in two-hundredths on the voxels of their image.
     """
 
     segmentations: tuple[Segmentation, ...] | None
@@ -68,6 +76,7 @@ class Answers:
     confidence: float | None
     confidence_kind: ConfidenceKind
     finding_ids: tuple[Mapping[str, str], ...] = ()
+    kept: Mapping[str, Volume] = field(default_factory=dict)
 
 
 def answers_of(said: Iterable[Said]) -> Answers:
@@ -83,6 +92,7 @@ def answers_of(said: Iterable[Said]) -> Answers:
     parts: dict[str, list[Mask]] = {}
     outlines: dict[str, tuple[Said, Mapping[str, float]]] = {}
     confidences: list[Confidence] = []
+    kept: dict[str, Volume] = {}
     finding_ids: list[Mapping[str, str]] = []
     asked = set()
     for one in said:
@@ -91,24 +101,28 @@ def answers_of(said: Iterable[Said]) -> Answers:
         asked.add(bundle.block.task)
         if bundle.block.task == "segment":
             drawn, promised = with_promised_misses(bundle, seen) if one.controls_misses else (seen, {})
-            parts.setdefault(one.file, []).append(segment(drawn, volume.space, bundle))
-            outlines[one.file] = (_least_alike(one, outlines.get(one.file)), promised)
-            confidences.append(confidence_in_outline(bundle, seen))
+            mask = segment(drawn, volume.space, bundle)
+            parts.setdefault(one.file, []).append(mask)
+            outlines[one.file] = _together(one, promised, outlines.get(one.file))
+            confidences.append(confidence_in_outline(bundle, seen, is_empty=not mask.data.any()))
+            if one.keeps_probabilities:
+                keep_probabilities(kept, one)
         elif bundle.block.task == "detect":
             found = calibrate_findings(bundle, detect(seen, volume.space, bundle, volume.image_id))
             finding_ids[-1] = _ids_in_case(found, sum(other.bundle == bundle.name for other in findings))
             found = tuple(replace(lesion, finding_id=finding_ids[-1][lesion.finding_id]) for lesion in found)
             findings += found
-            confidences.append(confidence_in_findings(found))
+            confidences.append(confidence_in_findings(found, candidate_scores(seen)))
             measurements += numbers_of_findings(found)
         else:
-            named = calibrate_predictions(bundle, classify(seen, volume.space, bundle, volume.image_id))
+            named = classify(seen, volume.space, bundle, volume.image_id)
+            named = calibrate_predictions(bundle, [replace(each, part=one.part) for each in named])
             predictions += named
             confidences.append(confidence_in_classes(named))
             measurements += numbers_of_predictions(named)
     masks = {file: merged(drawn) for file, drawn in parts.items()}
     for file, (one, bounds) in outlines.items():
-        segmentations.append(_segmentation(one, masks[file], bounds))
+        segmentations.append(_segmentation(one, masks[file], bounds, kept))
         measurements += numbers_of_agreement(one)
         measurements += measure_labels(masks[file], one.volume, one.bundle.name, one.volume.image_id)
     confidence, kind = least_sure(confidences)
@@ -121,7 +135,23 @@ def answers_of(said: Iterable[Said]) -> Answers:
         confidence=confidence,
         confidence_kind=kind,
         finding_ids=tuple(finding_ids),
+        kept=kept,
     )
+
+
+def keep_probabilities(kept: dict[str, Volume], said: Said) -> None:
+    """Add the probability of each label; of several parts of an image the highest counts."""
+    volume = said.volume
+    for value, label in said.bundle.block.labels.items():
+        file, shares = probability_file(said.file, label), kept_probabilities(said.seen, value, volume.space)
+        if file in kept:
+            shares = np.maximum(shares, kept[file].data)
+        kept[file] = Volume(shares, volume.space, volume.facts, volume.image_id)
+
+
+def probability_file(label_map: str, label: str) -> str:
+    """Name the file of a label's probability beside its label map."""
+    return f"{label_map.removesuffix('.seg.nii.gz')}.probability.{label}.nii.gz"
 
 
 def numbers_of_agreement(said: Said) -> Iterator[Measurement]:
@@ -151,18 +181,25 @@ def numbers_of_predictions(predictions: Sequence[Prediction]) -> Iterator[Measur
     for one in predictions:
         if one.slice_k is not None:
             continue
-        yield Measurement(one.image_id, one.bundle, one.target, "score", one.score, "1")
+        subject = f"{one.target} ({one.part})" if one.part else one.target
+        yield Measurement(one.image_id, one.bundle, subject, "score", one.score, "1")
         of_slices = [other for other in predictions if other.slice_k is not None and other.target == one.target]
         if of_slices:
             highest = max(of_slices, key=lambda other: other.score)
             yield Measurement(
-                one.image_id, one.bundle, one.target, "highest_slice", float(highest.slice_k or 0), "slice_k"
+                one.image_id, one.bundle, subject, "highest_slice", float(highest.slice_k or 0), "slice_k"
             )
 
 
 def _ids_in_case(found: Sequence[Finding], before: int) -> dict[str, str]:
     # An output counts its own findings from 1; the case goes on where the network's last image or part ended.
     return {one.finding_id: f"{one.bundle}-{number}" for number, one in enumerate(found, start=before + 1)}
+
+
+def _together(
+    said: Said, promised: Mapping[str, float], before: tuple[Said, Mapping[str, float]] | None
+) -> tuple[Said, Mapping[str, float]]:
+    return _least_alike(said, before), _kept_by_all(promised, before)
 
 
 def _least_alike(said: Said, before: tuple[Said, object] | None) -> Said:
@@ -175,7 +212,15 @@ def _least_alike(said: Said, before: tuple[Said, object] | None) -> Said:
     return replace(said, agreement=alike)
 
 
-def _segmentation(said: Said, mask: Mask, promised: Mapping[str, float]) -> Segmentation:
+def _kept_by_all(promised: Mapping[str, float], before: tuple[object, Mapping[str, float]] | None) -> dict[str, float]:
+    # One map of several parts promises of a label what every part does, and of those the least.
+    if before is None:
+        return dict(promised)
+    return {label: max(bound, before[1][label]) for label, bound in promised.items() if label in before[1]}
+
+
+def _segmentation(said: Said, mask: Mask, promised: Mapping[str, float], kept: Mapping[str, Volume]) -> Segmentation:
+    names = [(label.name, probability_file(said.file, label.name)) for label in said.bundle.labels]
     return Segmentation(
         said.bundle.name,
         said.volume.image_id,
@@ -183,4 +228,5 @@ def _segmentation(said: Said, mask: Mask, promised: Mapping[str, float]) -> Segm
         said.bundle.labels,
         reached_border(mask),
         promised_misses=tuple(promised.items()),
+        probabilities=tuple((label, file) for label, file in names if file in kept),
     )

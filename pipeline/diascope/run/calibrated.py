@@ -12,7 +12,13 @@ from dataclasses import replace
 from pathlib import Path
 
 from diascope.bundles.find import BundleInfo
-from diascope.evaluation.calibration_file import CALIBRATION, EVERY_CLASS, BundleCalibration, read_calibration
+from diascope.evaluation.calibration_file import (
+    CALIBRATION,
+    EVERY_CLASS,
+    BundleCalibration,
+    TargetCalibration,
+    read_calibration,
+)
 from diascope.findings import ConfidenceKind, Finding, Prediction
 from diascope.imaging.resample import GridOfLogits
 from diascope.io.outfolder import file_digest
@@ -69,9 +75,11 @@ def not_applied(bundle: BundleInfo, *, controls_misses: bool) -> tuple[str, ...]
 def calibrate_predictions(bundle: BundleInfo, predictions: Sequence[Prediction]) -> tuple[Prediction, ...]:
     """Give the scores of classes their meaning, and name the classes that stay open.
 
-    Slices keep raw scores: what was learnt is about images.
+    What was learnt about images is no word about slices, and the other way round: each keeps raw scores
+    where nothing was learnt about it.
     """
     learnt = calibration_of(bundle)
+    predictions = _calibrated_slices(predictions, learnt)
     of_image = {one.target: one.score for one in predictions if one.slice_k is None}
     scores = learnt.calibrated(_complete(of_image, learnt)) if learnt is not None else {}
     if learnt is None or not scores:
@@ -82,16 +90,37 @@ def calibrate_predictions(bundle: BundleInfo, predictions: Sequence[Prediction])
         if one.slice_k is not None or one.target not in scores:
             return one
         about = learnt.targets[EVERY_CLASS if learnt.exclusive else one.target]
-        return replace(
-            one,
-            score=scores[one.target],
-            score_kind="calibrated",
-            conformal_set=kept_open.get(one.target),
-            operating_point=about.operating_point,
-            promised_coverage=about.sets.coverage if about.sets is not None else None,
-        )
+        return _with_meaning(one, scores[one.target], kept_open.get(one.target), about)
 
     return tuple(calibrated(one) for one in predictions)
+
+
+def _calibrated_slices(predictions: Sequence[Prediction], learnt: BundleCalibration | None) -> tuple[Prediction, ...]:
+    if learnt is None or not learnt.slices:
+        return tuple(predictions)
+    about_slices = learnt.model_copy(update={"targets": learnt.slices, "exclusive": False})
+
+    def calibrated(one: Prediction) -> Prediction:
+        if one.slice_k is None or one.target not in learnt.slices:
+            return one
+        scores = about_slices.calibrated({one.target: one.score})
+        kept_open = about_slices.open_classes(scores)
+        return _with_meaning(one, scores[one.target], kept_open.get(one.target), learnt.slices[one.target])
+
+    return tuple(calibrated(one) for one in predictions)
+
+
+def _with_meaning(
+    one: Prediction, score: float, kept_open: tuple[str, ...] | None, about: TargetCalibration
+) -> Prediction:
+    return replace(
+        one,
+        score=score,
+        score_kind="calibrated",
+        conformal_set=kept_open,
+        operating_point=about.operating_point,
+        promised_coverage=about.sets.coverage if about.sets is not None else None,
+    )
 
 
 def calibrate_findings(bundle: BundleInfo, findings: Sequence[Finding]) -> tuple[Finding, ...]:
@@ -107,23 +136,46 @@ def calibrate_findings(bundle: BundleInfo, findings: Sequence[Finding]) -> tuple
 
 
 def confidence_in_classes(predictions: Sequence[Prediction]) -> Confidence:
-    """Say how sure a classifier is of its least sure call; calibrated if every score is."""
+    """Say how sure a classifier is of its least sure call; calibrated if every score is.
+
+    Where what was learnt is about slices, its calls are those: the image's score is the highest of many, which
+    is no probability however well each of them is calibrated.
+    """
+    of_slices = [one for one in predictions if one.slice_k is not None]
+    if of_slices and all(one.score_kind == "calibrated" for one in of_slices):
+        return _kind(classification_confidence([one.score for one in of_slices], exclusive=False), is_calibrated=True)
     of_image = [one for one in predictions if one.slice_k is None]
     # Not all classes are named (class 0 is none of the labels): each named one is a call of its own.
     value = classification_confidence([one.score for one in of_image], exclusive=False)
     return _kind(value, is_calibrated=all(one.score_kind == "calibrated" for one in of_image))
 
 
-def confidence_in_findings(findings: Sequence[Finding]) -> Confidence:
-    """Say how sure a detector is of its least sure mark; calibrated if every score is."""
+def confidence_in_findings(findings: Sequence[Finding], candidates: Sequence[float] = ()) -> Confidence:
+    """Say how sure a detector is of its least sure mark; calibrated if every score is.
+
+    Where it marks nothing, it says that the likeliest of its candidates is none: one less its score. A
+    detector that kept no candidate either has said nothing that could be more or less sure.
+
+    Args:
+        findings: That are reported.
+        candidates: Scores of everything that the network proposed, raw.
+    """
+    if not findings:
+        return _kind(1 - max(candidates) if candidates else None, is_calibrated=False)
     value = detection_confidence([one.score for one in findings])
     return _kind(value, is_calibrated=all(one.score_kind == "calibrated" for one in findings))
 
 
-def confidence_in_outline(bundle: BundleInfo, seen: GridOfLogits) -> Confidence:
-    """Say which Dice is to be expected: as the network says, or as such cases had where that was learnt."""
+def confidence_in_outline(bundle: BundleInfo, seen: GridOfLogits, *, is_empty: bool = False) -> Confidence:
+    """Say which Dice is to be expected: as the network says, or as such cases had where that was learnt.
+
+    Args:
+        bundle: The network.
+        seen: Its output.
+        is_empty: Nothing was drawn on the source's voxels.
+    """
     learnt = calibration_of(bundle)
-    raw = segmentation_confidence(seen.logits)
+    raw = segmentation_confidence(seen.logits, is_empty=is_empty)
     if learnt is None or learnt.confidence is None:
         return _kind(raw, is_calibrated=False)
     return _kind(learnt.confidence.calibrated(raw), is_calibrated=True)

@@ -120,6 +120,11 @@ class CaseImages:
         """
         return [(bundle, volumes[0]) for bundle, volumes in self.groups() for _ in self.job.parts_of(bundle)]
 
+    def parts(self) -> list[str]:
+        """Name the part of the image that each of `pairs()` is given; empty is all of it."""
+        every = [part for bundle, _ in self.groups() for part in self.job.parts_of(bundle)]
+        return ["" if part is None else part.name for part in every]
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class CaseInputs:
@@ -150,6 +155,7 @@ class CaseResults:
         heatmaps: Heatmaps by file name, too.
         preview: (rows, columns, 3) uint8; None if there is nothing to show.
         features: What the networks saw of the images.
+        kept: Probabilities of labels by file name, where the run was asked to keep them.
     """
 
     images: CaseImages
@@ -158,6 +164,7 @@ class CaseResults:
     heatmaps: dict[str, Heatmap]
     preview: NDArray[np.uint8] | None
     features: tuple[ImageFeatures, ...] = ()
+    kept: Mapping[str, Volume] = field(default_factory=dict)
 
 
 def read(job: CaseJob) -> CaseImages:
@@ -207,8 +214,19 @@ def finish(inferred: CaseOutputs) -> CaseResults:
     """Bring every result back to the voxels of its source, measure it, and draw the preview."""
     images, job = inferred.images, inferred.images.job
     said = answers_of(
-        Said(bundle, volume, seen, job.file_of(bundle, volume), one.agreement, job.uncertainty.control_misses)
-        for (bundle, volume), seen, one in zip(images.pairs(), inferred.outputs, inferred.averaged, strict=True)
+        Said(
+            bundle,
+            volume,
+            seen,
+            job.file_of(bundle, volume),
+            one.agreement,
+            job.uncertainty.control_misses,
+            part,
+            job.uncertainty.keep_probabilities,
+        )
+        for (bundle, volume), part, seen, one in zip(
+            images.pairs(), images.parts(), inferred.outputs, inferred.averaged, strict=True
+        )
     )
     features = features_of(images.pairs(), inferred.averaged)
     spaces = {key: volume.space for key, volume in images.volumes.items()}
@@ -237,7 +255,8 @@ def finish(inferred: CaseOutputs) -> CaseResults:
         *doubts(report, {bundle.name: bundle.expected for bundle in job.bundles}),
     )
     report = replace(report, review_first=bool(reasons), review_reasons=reasons)
-    return CaseResults(images, report, said.masks, heatmaps, _preview(images, report, said.masks, heatmaps), features)
+    preview = _preview(images, report, said.masks, heatmaps)
+    return CaseResults(images, report, said.masks, heatmaps, preview, features, said.kept)
 
 
 def write(results: CaseResults) -> CaseReport:
@@ -250,6 +269,8 @@ def write(results: CaseResults) -> CaseReport:
                 write_volume(folder / image_file(image_id), volume)
         for file, mask in results.masks.items():
             write_mask(folder / file, mask)
+        for file, shares in results.kept.items():
+            write_volume(folder / file, shares)
         for file, heatmap in results.heatmaps.items():
             write_heatmap(folder / file, heatmap)
         write_seen(folder, results.features)

@@ -240,7 +240,9 @@ def row_of(report: CaseReport, seconds: float) -> CaseRow:
 def in_words(predictions: Sequence[Prediction]) -> str:
     """Say the classes of images in a few words: `tumour, score 0.98`. A score is no per cent."""
     return "; ".join(
-        f"{one.target.replace('_', ' ')}, score {one.score:.2f}" for one in predictions if one.slice_k is None
+        f"{one.target.replace('_', ' ')}{f' ({one.part})' if one.part else ''}, score {one.score:.2f}"
+        for one in predictions
+        if one.slice_k is None
     )
 
 

@@ -62,6 +62,11 @@ def slice_boxes(output: NDArray[np.float32]) -> tuple[Detection, ...]:
     return tuple(sorted(found, key=lambda one: (one.slice_at, -one.score)))
 
 
+def candidate_scores(seen: GridOfLogits) -> tuple[float, ...]:
+    """List the scores of everything that a detector proposed, also below the score from which it reports."""
+    return tuple(one.score for one in slice_boxes(seen.logits))
+
+
 def detect(seen: GridOfLogits, space: Space, bundle: BundleInfo, image_id: str) -> tuple[Finding, ...]:
     """Join the boxes of a network's slices into findings on the source's voxels.
 

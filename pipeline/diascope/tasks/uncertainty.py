@@ -20,7 +20,9 @@ from torch import nn
 
 from diascope.bundles.network import NetworkInput, OpenNetwork
 from diascope.errors import ConfigError
-from diascope.imaging.resample import GridOfLogits
+from diascope.findings import PROBABILITY_STEPS
+from diascope.geometry import Space, affine_of
+from diascope.imaging.resample import GridOfLogits, values_on_grid
 from diascope.tasks.features import watched
 from diascope.tasks.inference import Precision, run_network
 from diascope.tasks.uncertainty_settings import UncertaintySettings
@@ -106,7 +108,7 @@ def probabilities(logits: Logits, activation: Activation = "softmax") -> Logits:
     return shares
 
 
-def segmentation_confidence(logits: Logits) -> float:
+def segmentation_confidence(logits: Logits, *, is_empty: bool = False) -> float:
     """Say which Dice the network itself expects of what it drew.
 
     With p its probability of a label at each voxel, and the label drawn at the voxels D,
@@ -116,6 +118,8 @@ def segmentation_confidence(logits: Logits) -> float:
 
     Args:
         logits: (classes, x, y, z), class 0 is background.
+        is_empty: Nothing is left of it on the source's voxels, so that is what the network said: nothing is
+            there. A speck between two voxels of the source must not be what the confidence is about.
 
     Returns:
         0..1.
@@ -131,7 +135,7 @@ def segmentation_confidence(logits: Logits) -> float:
         expected += shares.flatten(1).sum(1, dtype=torch.float64).numpy()
         surest = max(surest, float((1 - shares[0]).max()))
     there = drawn[1:] > 0
-    if not there.any():
+    if is_empty or not there.any():
         return 1.0 - surest
     dice = 2 * shared[1:][there] / (drawn[1:][there] + expected[1:][there])
     return float(np.clip(dice.mean(), 0.0, 1.0))
@@ -204,6 +208,25 @@ def lesion_probabilities(
     margin = ndimage.map_coordinates(_margin(seen.logits, label), at.T, order=1, mode="nearest", output=np.float64)
     inside = ((at >= -0.5) & (at <= sizes - 0.5)).all(axis=1)
     return np.where(inside, 1 / (1 + np.exp(-margin)), 0.0)
+
+
+def kept_probabilities(seen: GridOfLogits, label: int, space: Space) -> NDArray[np.uint8]:
+    """Give the probability of a label at every voxel of the source, to be kept beside its label map.
+
+    Args:
+        seen: (classes, x, y, z) logits on the network's grid.
+        label: Index of the class.
+        space: Of the source image.
+
+    Returns:
+        (i, j, k) in two-hundredths, rounded down; 0 outside the network's grid.
+    """
+    found = np.zeros(space.shape, dtype=np.uint8)
+    for slab, margin in values_on_grid(
+        _margin(seen.logits, label), seen.affine, space.shape, affine_of(space), outside=-np.inf
+    ):
+        found[slab] = np.floor(PROBABILITY_STEPS / (1 + np.exp(-margin.astype(np.float64))))
+    return found
 
 
 def _further(

@@ -26,6 +26,9 @@ class UncertaintySettings(Settings):
     control_misses: bool = False
     """Draw lesions from the probability at which the promised share of missed volume holds (calibration.json)."""
 
+    keep_probabilities: bool = False
+    """Keep each label's probability beside the label map: `diascope evaluate` learns the bound on misses from it."""
+
     @property
     def asks_again(self) -> bool:
         """Whether one pass is not all."""

@@ -15,8 +15,7 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from diascope.bundles.find import BundleInfo, read_bundle
-from diascope.bundles.lock import digest_bundle, whole_digest
+from diascope.bundles.find import BundleInfo
 from diascope.bundles.network import open_network, prepare_input
 from diascope.errors import InputError
 from diascope.evaluation.calibration_file import (
@@ -26,8 +25,14 @@ from diascope.evaluation.calibration_file import (
     TargetCalibration,
     write_calibration,
 )
-from diascope.evaluation.calibration_learning import learn_confidence, learn_missed_volume, learn_target
+from diascope.evaluation.calibration_learning import (
+    learn_confidence,
+    learn_missed_volume,
+    learn_slices,
+    learn_target,
+)
 from diascope.evaluation.conformal import missed_share
+from diascope.evaluation.kept_probabilities import THRESHOLDS
 from diascope.evaluation.out_of_distribution import (
     FEWEST_PATIENTS,
     REFERENCE,
@@ -45,12 +50,9 @@ from diascope.tasks.uncertainty import lesion_probabilities, segmentation_confid
 from diascope.train.answer_kinds import task_of
 from diascope.train.scoring import ScoredImage, scored_images
 from diascope.train.settings import SynthesisSettings, TrainConfig
-from diascope.train.slice_scoring import ClassScore, score_classes
+from diascope.train.slice_scoring import ClassScore, cases_with_images, digested, score_classes
 
 log = logging.getLogger(__name__)
-
-# Below a half: a higher threshold would draw less than the network does.
-THRESHOLDS = np.linspace(0.005, 0.495, 99)
 
 SEED = 1
 
@@ -78,6 +80,21 @@ class JudgedImage:
     layer: str
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class SeenImage:
+    """What a classifier saw of one image.
+
+    Attributes:
+        patient: Whose it is.
+        features: (d,) of its narrowest layer.
+        layer: Name of that layer.
+    """
+
+    patient: str
+    features: NDArray[np.float32]
+    layer: str
+
+
 def judge_bundle(config: TrainConfig, folder: Path) -> tuple[str, ...]:
     """Learn on the calibration split what a bundle's results are worth, and write it into the bundle.
 
@@ -100,14 +117,15 @@ def judge_bundle(config: TrainConfig, folder: Path) -> tuple[str, ...]:
     values: dict[str, Any] = _segmentation(images, missing) if task == "segment" else _classes(config, folder, missing)
     if values.pop("is_worth_keeping"):
         write_calibration(folder / CALIBRATION, BundleCalibration(split="calibration split", **values))
-    if task == "segment":
-        _write_reference(config, folder, images, missing)
+    _write_reference(config, folder, images or list(_seen_by(config, folder)), missing)
     for sentence in missing:
         log.info("%s", sentence)
     return tuple(missing)
 
 
-def _write_reference(config: TrainConfig, folder: Path, images: list[JudgedImage], missing: list[str]) -> None:
+def _write_reference(
+    config: TrainConfig, folder: Path, images: Sequence[JudgedImage | SeenImage], missing: list[str]
+) -> None:
     """Write how images look that the network is used to; few held-out patients are joined by those of the training.
 
     Their features lie a little closer together than those of images the network never saw, so that
@@ -116,18 +134,27 @@ def _write_reference(config: TrainConfig, folder: Path, images: list[JudgedImage
     split = "calibration"
     if len({image.patient for image in images}) < FEWEST_PATIENTS:
         split = "training and calibration"
-        images = [*images, *_judged(config, folder, "train")]
+        further = _judged if task_of(config) == "segment" else _seen_by
+        images = [*images, *further(config, folder, "train")]
     if reference := _tried(lambda: _reference(images), "reference features", missing):
         write_reference(folder / REFERENCE, reference, split)
         (folder / REFERENCE).chmod(0o644)  # safetensors writes for the owner only
 
 
 def _judged(config: TrainConfig, folder: Path, split: Split = "calibration") -> Iterator[JudgedImage]:
-    plain = read_bundle(folder)
-    digest = whole_digest(digest_bundle(folder))
-    bundle = BundleInfo(plain.name, plain.folder, plain.version, plain.description, plain.block, digest)
+    bundle = digested(folder)
     for image in scored_images(config, split):
         yield _judge(bundle, image, config)
+
+
+def _seen_by(config: TrainConfig, folder: Path, split: Split = "calibration") -> Iterator[SeenImage]:
+    bundle = digested(folder)
+    for case, volume in cases_with_images(config, split):
+        opened = open_network(bundle.folder, bundle.sha256, config.device)
+        with watched(opened.network) as watch:
+            run_network(opened, prepare_input(bundle, volume))
+        if watch.windows:
+            yield SeenImage(case.patient, watch.vector(), watch.layer)
 
 
 def _judge(bundle: BundleInfo, image: ScoredImage, config: TrainConfig) -> JudgedImage:
@@ -148,7 +175,7 @@ def _judge(bundle: BundleInfo, image: ScoredImage, config: TrainConfig) -> Judge
     # Nothing there and nothing drawn is right.
     return JudgedImage(
         patient=image.case.patient,
-        confidence=segmentation_confidence(seen.logits),
+        confidence=segmentation_confidence(seen.logits, is_empty=not drawn.any()),
         dice=float(np.mean(known)) if known else 1.0,
         missed=missed,
         features=watch.vector(),
@@ -180,23 +207,29 @@ def _segmentation(images: list[JudgedImage], missing: list[str]) -> dict[str, An
 def _classes(config: TrainConfig, folder: Path, missing: list[str]) -> dict[str, Any]:
     scores = score_classes(config, folder, "calibration")
     rng = np.random.default_rng(SEED)
-    targets = {}
-    for name in dict.fromkeys(score.target for score in scores):
-        mine = [score for score in scores if score.target == name]
-        learnt = _tried(functools.partial(_target, mine, rng), f"the calibration of {name}", missing)
+    found: dict[str, dict[str, TargetCalibration]] = {"targets": {}, "slices": {}}
+    for name, is_slice in dict.fromkeys((score.target, score.slice_k is not None) for score in scores):
+        mine = [score for score in scores if (score.target, score.slice_k is not None) == (name, is_slice)]
+        learn = learn_slices if is_slice else learn_target
+        what = f"the calibration of {name}{' in slices' if is_slice else ''}"
+        learnt = _tried(functools.partial(_target, learn, mine, rng), what, missing)
         if learnt is not None:
-            targets[name] = learnt
+            found["slices" if is_slice else "targets"][name] = learnt
     people = len({score.patient for score in scores})
-    return {"patients": people, "targets": targets, "is_worth_keeping": bool(targets)}
+    return {"patients": people, **found, "is_worth_keeping": any(found.values())}
 
 
-def _target(scores: Sequence[ClassScore], rng: np.random.Generator) -> TargetCalibration:
+def _target(
+    learn: Callable[..., TargetCalibration], scores: Sequence[ClassScore], rng: np.random.Generator
+) -> TargetCalibration:
     shown = np.array([score.is_shown for score in scores])
     said = np.array([score.score for score in scores])
-    return learn_target(shown, said, [score.patient for score in scores], rng)
+    return learn(shown, said, [score.patient for score in scores], rng)
 
 
-def _reference(images: list[JudgedImage]) -> ReferenceFeatures:
+def _reference(images: Sequence[JudgedImage | SeenImage]) -> ReferenceFeatures:
+    if not images:
+        raise InputError("no image gave any", code="too_few_patients")
     number = {patient: at for at, patient in enumerate(dict.fromkeys(image.patient for image in images))}
     return ReferenceFeatures(
         np.stack([image.features for image in images]),

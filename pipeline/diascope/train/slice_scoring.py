@@ -95,9 +95,9 @@ def score_classes(config: TrainConfig, folder: Path, split: Split = "test") -> t
     settings = config.source
     if not isinstance(settings, ClassSettings):
         raise TypeError("only a training on classes has classes to score")
-    bundle = _bundle(folder)
+    bundle = digested(folder)
     scores: list[ClassScore] = []
-    for case, volume in _cases(config, split):
+    for case, volume in cases_with_images(config, split):
         seen, seconds = _seen(bundle, volume, config.device)
         truth = _truth(case, config, settings, volume.data.shape[2])
         said = [
@@ -125,10 +125,10 @@ def score_boxes(config: TrainConfig, folder: Path, split: Split = "test") -> tup
     settings = config.source
     if not isinstance(settings, BoxSettings):
         raise TypeError("only a training on boxes has boxes to score")
-    bundle = _bundle(folder)
+    bundle = digested(folder)
     lenient = replace(bundle, block=bundle.block.model_copy(update={"min_score": 0.0}))
     scores = []
-    for case, volume in _cases(config, split):
+    for case, volume in cases_with_images(config, split):
         seen, seconds = _seen(bundle, volume, config.device)
         truth = read_case(case, config.bundle.labels)[1][0].numpy().astype(np.uint8)
         found = detect(seen, volume.space, lenient, case.case)
@@ -156,6 +156,25 @@ def lowest_score(scores: Sequence[BoxScore], false_positives_per_scan: float) ->
     fitting = curve.threshold[curve.fp_per_scan <= false_positives_per_scan]
     # Rounded down, so that the finding that set it passes.
     return float(np.floor(fitting.min() * 1000) / 1000) if len(fitting) else 0.5
+
+
+def digested(folder: Path) -> BundleInfo:
+    """Read a bundle that lies in no lock yet, with the digest over its files as they are."""
+    return replace(read_bundle(folder), sha256=whole_digest(digest_bundle(folder)))
+
+
+def cases_with_images(config: TrainConfig, split: Split) -> Iterator[tuple[ManifestCase, Volume]]:
+    """Read the image of every case of a split.
+
+    Raises:
+        InputError: A file is not the one the manifest names.
+    """
+    cases = cases_of(training_cases(config), split)
+    check_digests(cases)
+    for case in cases:
+        if case.image is not None:
+            read = read_image(case.image, case.case)
+            yield case, Volume(read.values, read.space, ImageFacts(), case.case)
 
 
 def write_class_scores(scores: Sequence[ClassScore], target: Path) -> None:
@@ -221,19 +240,6 @@ def read_box_scans(source: Path) -> tuple[Scan, ...]:
 def _corners(row: Mapping[str, str]) -> tuple[Corner, Corner]:
     i0, j0, k0, i1, j1, k1 = (float(row[name]) for name in _CORNERS)
     return (i0, j0, k0), (i1, j1, k1)
-
-
-def _bundle(folder: Path) -> BundleInfo:
-    return replace(read_bundle(folder), sha256=whole_digest(digest_bundle(folder)))
-
-
-def _cases(config: TrainConfig, split: Split) -> Iterator[tuple[ManifestCase, Volume]]:
-    cases = cases_of(training_cases(config), split)
-    check_digests(cases)
-    for case in cases:
-        if case.image is not None:
-            read = read_image(case.image, case.case)
-            yield case, Volume(read.values, read.space, ImageFacts(), case.case)
 
 
 def _seen(bundle: BundleInfo, volume: Volume, device: str) -> tuple[GridOfLogits, float]:

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 from functools import cache
 from pathlib import Path
 
@@ -69,3 +70,17 @@ def test_the_model_card_names_the_group_in_words() -> None:
     assert text.startswith("## Performance by group\n\n**fail**")
     assert "manufacturer: for OLD it is" in text
     assert "not registered beforehand" in text
+    assert "| group | patients | sensitivity | specificity |" in text
+    (old,) = (line for line in text.splitlines() if line.startswith("| manufacturer OLD |"))
+    worst = next(group for group in result().groups if (group.attribute, group.name) == ("manufacturer", "OLD"))
+    figures = [str(worst.metrics[name]) for name in ("sensitivity", "specificity")]
+    assert old == f"| manufacturer OLD | {worst.patients} | {' | '.join(figures)} |"
+
+
+def test_the_model_card_says_of_small_groups_how_many_there_are_and_how_many_it_takes() -> None:
+    plan = AuditSettings(groups=("sex",), rounds=20, gate=Gate(max_gap={"sensitivity": 0.1}))
+    text = model_card(audit(cohort(1, 30), plan))
+
+    assert "Too few patients to judge (there, of so many that are needed):" in text
+    assert re.search(r"^- sex: F has \d+ of \d+, M has \d+ of \d+\.$", text, re.MULTILINE)
+    assert text.count("\n- sex") == 1

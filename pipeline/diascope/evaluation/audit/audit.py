@@ -59,6 +59,17 @@ CURVE_WORDS = {
 }
 LOWER_IS_BETTER = {"ece"}
 
+# The same metrics of single slices are no people.
+SLICE_WORDS = {
+    "sensitivity": "slices that show it and were called so",
+    "specificity": "slices that do not show it and were called so",
+    "ppv": "slices called positive that show it",
+    "npv": "slices called negative that do not show it",
+    "selection_rate": "slices that were called positive",
+    "prevalence": "slices that show it",
+    "auc": "how often a slice that shows it scores above one that does not",
+}
+
 
 def audit(
     frame: pd.DataFrame,
@@ -113,7 +124,7 @@ def audit(
         patients=table.patients,
         threshold=settings.threshold,
         overall=overall,
-        words={**CURVE_WORDS, **{one.name: one.words for one in table.measures}},
+        words=_words(table, settings),
         higher_is_better={
             **{name: name not in LOWER_IS_BETTER for name in overall},
             **{one.name: one.higher_is_better for one in table.measures},
@@ -147,6 +158,11 @@ def _trend(earlier: Sequence[TrendPoint], found: AuditResult) -> tuple[TrendPoin
     overall = {name: value for name, value in found.overall.items() if name in tested}
     now = TrendPoint("this audit", found.verdict, found.patients, same_plan=True, overall=overall, worst=worst, p={})
     return with_changes([*earlier, now])
+
+
+def _words(table: AuditTable, settings: AuditSettings) -> dict[str, str]:
+    of_slices = SLICE_WORDS if settings.task == "classification" and settings.unit == "slice" else {}
+    return {**CURVE_WORDS, **{one.name: one.words for one in table.measures}, **of_slices}
 
 
 def _groups(

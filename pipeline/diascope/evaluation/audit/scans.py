@@ -56,11 +56,10 @@ def scans_of(frame: pd.DataFrame, settings: AuditSettings) -> ScanTable:
         raise InputError(f"a table of lesions and marks needs the columns {', '.join(absent)}", code="missing_column")
     if unknown := sorted(set(frame["kind"].astype(str)) - set(KINDS)):
         raise InputError(f"kinds of boxes are {', '.join(KINDS)}; the table also has {unknown}", code="bad_kind")
-    rules = DetectionRules(
-        settings.detection.rule, settings.detection.min_iou, settings.threshold, settings.detection.size_edges
-    )
+    one = settings.detection
+    rules = DetectionRules(one.rule, one.min_iou, settings.threshold, one.size_edges, one.most_marks)
     scans = tuple(_scan(str(name), rows, settings, score) for name, rows in frame.groupby("scan", sort=False))
-    hits = tuple(match(scan, rules.rule, min_iou=rules.min_iou) for scan in scans)
+    hits = tuple(match(scan, rules.rule, min_iou=rules.min_iou, most_marks=rules.most_marks) for scan in scans)
     return ScanTable(
         frame.drop_duplicates("scan").reset_index(drop=True),
         scans,

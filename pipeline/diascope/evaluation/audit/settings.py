@@ -84,6 +84,9 @@ class AuditSettings(Settings):
     task: Task = "classification"
     """What the rows are."""
 
+    unit: Literal["image", "slice"] = "image"
+    """Of a classification in an output folder: audit what was said of images, or of their single slices."""
+
     columns: Columns = Columns()
     """Names of the table's columns."""
 

@@ -29,6 +29,9 @@ TABLE_OF: dict[Task, str] = {
 }
 """What `diascope evaluate` writes for each task."""
 
+TABLE_OF_SLICES = "slices.csv"
+"""What it writes of single slices."""
+
 
 def table_of(source: Path, settings: AuditSettings, beside: Path) -> tuple[pd.DataFrame, str]:
     """Read what is to be audited.
@@ -48,10 +51,11 @@ def table_of(source: Path, settings: AuditSettings, beside: Path) -> tuple[pd.Da
         return read_table(source), file_digest(source)
     if settings.masks is not None:
         return masks_table(source, _beside(settings.masks.truth, beside), settings.masks), _names_digest(source)
-    table = source / "evaluation" / TABLE_OF[settings.task]
+    of_slices = settings.task == "classification" and settings.unit == "slice"
+    table = source / "evaluation" / (TABLE_OF_SLICES if of_slices else TABLE_OF[settings.task])
     if not table.is_file():
         raise InputError(
-            f"the output folder holds no evaluated {settings.task}",
+            f"the output folder holds no evaluated {settings.task}{' of slices' if of_slices else ''}",
             hint="run diascope evaluate OUT --truth MANIFEST first",
             code="not_evaluated",
         )

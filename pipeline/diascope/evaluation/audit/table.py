@@ -147,7 +147,7 @@ def _check_cases(frame: pd.DataFrame, settings: AuditSettings) -> None:
     name = settings.columns.case
     if name not in frame:
         return
-    keys = [column for column in (name, "image_id", "label", "target", "bundle") if column in frame]
+    keys = [column for column in (name, "image_id", "label", "target", "bundle", "slice_k") if column in frame]
     if twice := int(frame.duplicated(keys).sum()):
         raise InputError(
             f"{twice} of {len(frame)} rows name a case that stands there already (by {', '.join(keys)})",

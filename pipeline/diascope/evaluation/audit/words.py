@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 from itertools import pairwise
 
 from diascope.evaluation.audit.confounding import Stratified
+from diascope.evaluation.audit.groups import MISSING
 from diascope.evaluation.audit.result import AuditResult, Comparison, GroupGap
 from diascope.evaluation.audit.reviews import WORDS, ReviewFigure
 from diascope.evaluation.bootstrap import Estimate
@@ -16,6 +17,9 @@ HEADLINE = {
 }
 
 NO_LIMITS = "No limits were set, so there is nothing to pass or fail; the differences are listed below."
+
+FEWEST_FOR_HUNDRED = 20
+"""Of fewer it is said how many there were: `0 of 100` of one patient is not what was seen."""
 
 LIMITS_OF_AUDITS = (
     "An audit sees the labels it is given. If a group's truth was drawn or diagnosed differently, its figures are off"
@@ -36,11 +40,14 @@ def headline(result: AuditResult) -> str:
 def subject(result: AuditResult) -> str:
     """Say what was looked at."""
     what = {"classification": "predictions", "segmentation": "outlines", "detection": "scans"}[result.task]
+    if result.settings.get("unit") == "slice":
+        what = "slices"
+    what = what.removesuffix("s") if result.rows == 1 else what
     attributes = dict.fromkeys(one.attribute for one in result.comparisons if not one.is_exploratory)
     made_up = " The data are simulated." if result.is_simulated else ""
     operating = "" if result.task == "segmentation" else f" at the operating point {result.threshold:g}"
-    compared = f", compared by {_listed(list(attributes))}" if attributes else ""
-    return f"{result.rows:,} {what} of {result.patients:,} patients{operating}{compared}.{made_up}"
+    compared = f", divided by {_listed(list(attributes))}" if attributes else ""
+    return f"{result.rows:,} {what} of {people(result.patients)}{operating}{compared}.{made_up}"
 
 
 def findings(result: AuditResult) -> tuple[str, ...]:
@@ -51,7 +58,25 @@ def findings(result: AuditResult) -> tuple[str, ...]:
     said = tuple(_difference(one, result) for one in real)
     if said:
         return said
+    if not any(one.p_holm is not None for one in _singles(result)):
+        return _nothing_compared(result)
     return ("No difference between groups is larger than chance makes it, as far as these data can tell.",)
+
+
+def _nothing_compared(result: AuditResult) -> tuple[str, ...]:
+    # Where nothing was tested, `no difference` would be a finding that nobody made.
+    asked = [str(name) for name in result.settings["groups"]]
+    known = {name: {one.name for one in result.groups if one.attribute == name} - {MISSING} for name in asked}
+    unknown = [name for name in asked if not known[name]]
+    alike = [name for name in asked if len(known[name]) == 1]
+    lines = ["No groups were compared, so nothing is said about differences between them."]
+    if unknown:
+        lines.append(f"Of {_listed(unknown)} no value is known.")
+    if alike:
+        lines.append(f"In {_listed(alike)} all whose value is known are alike.")
+    if len(unknown) + len(alike) < len(asked):
+        lines.append("No attribute has two groups that are large enough.")
+    return tuple(lines)
 
 
 def overall(result: AuditResult) -> tuple[str, ...]:
@@ -72,6 +97,31 @@ def not_judged(result: AuditResult) -> tuple[str, ...]:
     return tuple(
         _too_small(one, gap, result) for one in _singles(result) for gap in one.groups if not gap.is_sufficient
     )
+
+
+def needed(result: AuditResult) -> tuple[str, ...]:
+    """Say the same in a line per attribute: patients there, and the most that any metric asks for."""
+    lines = []
+    for name in dict.fromkeys(one.attribute for one in _singles(result)):
+        of_group: dict[str, list[GroupGap]] = {}
+        for one in _singles(result):
+            if one.attribute == name:
+                for gap in one.groups:
+                    if not gap.is_sufficient:
+                        of_group.setdefault(gap.group, []).append(gap)
+        told = [f"{group} {_there_of_needed(gaps, result)}" for group, gaps in of_group.items()]
+        if told:
+            lines.append(f"{name}: {', '.join(told)}.")
+    return tuple(lines)
+
+
+def _there_of_needed(gaps: Sequence[GroupGap], result: AuditResult) -> str:
+    if result.is_published and any(gap.patients == 0 for gap in gaps):
+        return "too few to be shown"
+    # Of several metrics the one that asks for most; one that cannot even say how many asks for more than that.
+    short = max(gaps, key=lambda gap: float("inf") if gap.patients_needed is None else gap.patients_needed)
+    end = ", too few to say how many it takes" if short.patients_needed is None else f" of {short.patients_needed}"
+    return f"has {short.patients}{end}"
 
 
 def reviews(result: AuditResult) -> tuple[str, ...]:
@@ -140,6 +190,11 @@ def amount(found: Estimate, metric: str, result: AuditResult) -> str:
         return f"not defined ({found.reason})"
     if not _is_share(metric, result):
         return str(found)
+    hits = found.value * found.n
+    if found.n < FEWEST_FOR_HUNDRED and abs(hits - round(hits)) < 1e-6:
+        text = f"{round(hits)} of {found.n}"
+        within = f"between {100 * (found.low or 0):.0f} and {100 * (found.high or 0):.0f} of 100 in the long run"
+        return text if found.low is None else f"{text} ({within})"
     text = f"{100 * found.value:.0f} of 100"
     if found.low is not None and found.high is not None:
         text += f" (between {100 * found.low:.0f} and {100 * found.high:.0f})"

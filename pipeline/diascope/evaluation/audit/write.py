@@ -9,9 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from diascope.evaluation.audit import figures, words
+from diascope.evaluation.audit.publish import SUPPRESSED
 from diascope.evaluation.audit.report import audit_html
 from diascope.evaluation.audit.result import FORMAT, AuditResult
 from diascope.evaluation.audit.reviews import ReviewFigure
+from diascope.evaluation.bootstrap import Estimate
 from diascope.evaluation.drift import Moved
 from diascope.io.outfolder import output_errors, write_atomic
 
@@ -124,8 +126,10 @@ def model_card(result: AuditResult) -> str:
         "",
     ]
     lines += [f"- {line}" for line in (*words.overall(result), *words.findings(result))]
-    if missing := words.not_judged(result):
-        lines += ["", "Too few patients to say:", "", *(f"- {line}" for line in missing)]
+    lines += ["", *_card_table(result)]
+    if missing := words.needed(result):
+        lines += ["", "Too few patients to judge (there, of so many that are needed):", ""]
+        lines += [f"- {line}" for line in missing]
     if said := words.reviews(result):
         lines += ["", "What reviewers said (no independent truth):", "", *(f"- {line}" for line in said)]
     lines += [
@@ -139,6 +143,26 @@ def model_card(result: AuditResult) -> str:
         + ".",
     ]
     return "\n".join(lines) + "\n"
+
+
+def _card_table(result: AuditResult) -> list[str]:
+    primary = words.primary_metrics(result)
+    attributes = dict.fromkeys(one.attribute for one in result.comparisons if not one.is_exploratory)
+    rows = [
+        f"| {group.attribute} {group.name} | {group.patients or '–'} | "
+        + " | ".join(_in_cell(group.metrics[name]) for name in primary)
+        + " |"
+        for group in result.groups
+        if group.attribute in attributes
+    ]
+    if not rows:
+        return []
+    head = ["group", "patients", *(name.replace("_", " ") for name in primary)]
+    return [f"| {' | '.join(head)} |", "|---" * len(head) + "|", *rows]
+
+
+def _in_cell(found: Estimate) -> str:
+    return "–" if found.reason == SUPPRESSED else str(found)
 
 
 def _group_rows(result: AuditResult) -> list[dict[str, Any]]:

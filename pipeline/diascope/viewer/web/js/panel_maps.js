@@ -54,17 +54,17 @@ export function predictionsPanel(view) {
   if (!here.length) return null;
   const whole = here.filter((one) => one.slice_k === null || one.slice_k === undefined);
   const bySlice = here.filter((one) => one.slice_k !== null && one.slice_k !== undefined);
-  const targets = [...new Set(bySlice.map((one) => `${one.bundle}:${one.target}`))];
+  const targets = [...new Set(bySlice.map((one) => `${one.bundle}:${one.target}:${one.part ?? ""}`))];
   return el("section", { class: "panel", "aria-label": "Classes" },
     el("h2", {}, "Classes", el("span", { class: "spacer" }), el("span", { class: "method" }, confidenceText(view.caseData.confidence_kind))),
     el("ul", { class: "classes" },
       whole.sort((one, other) => other.score - one.score).map((one) => classRow(one)),
-      targets.map((target) => sliceRow(view, bySlice.filter((one) => `${one.bundle}:${one.target}` === target)))));
+      targets.map((target) => sliceRow(view, bySlice.filter((one) => `${one.bundle}:${one.target}:${one.part ?? ""}` === target)))));
 }
 
 function classRow(one) {
   const isOpen = one.conformal_set?.includes(one.target);
-  return el("li", {}, el("span", { class: "name" }, spoken(one.target)),
+  return el("li", {}, el("span", { class: "name" }, one.part ? `${spoken(one.target)}, ${spoken(one.part)}` : spoken(one.target)),
     isOpen && one.conformal_set.length > 1 ? el("span", { class: "badge is-fair", title: `stays possible at the promised coverage: ${one.conformal_set.map(spoken).join(", ")}` }, "open") : null,
     el("span", { class: "bar" }, el("span", { style: { width: `${Math.round(100 * one.score)}%` } })), el("span", { class: "score" }, scoreText(one.score, one.score_kind)));
 }
@@ -74,7 +74,7 @@ function sliceRow(view, rows) {
   const best = rows.reduce((one, other) => (other.score > one.score ? other : one));
   const chart = el("span", { class: "spark", "aria-hidden": "true" }, rows.slice().sort((a, b) => a.slice_k - b.slice_k).map((one) =>
     el("span", { style: { height: `${Math.max(4, 100 * one.score)}%` }, title: `slice ${one.slice_k + 1}: ${one.score.toFixed(2)}`, on: { click: () => view.jumpToSlice(one.slice_k) } })));
-  return el("li", {}, el("button", { type: "button", class: "link name", on: { click: () => view.jumpToSlice(best.slice_k) }, title: "go to this slice" }, `${spoken(best.target)}, slice ${best.slice_k + 1}`),
+  return el("li", {}, el("button", { type: "button", class: "link name", on: { click: () => view.jumpToSlice(best.slice_k) }, title: "go to this slice" }, `${spoken(best.target)}${best.part ? `, ${spoken(best.part)}` : ""}, slice ${best.slice_k + 1}`),
     chart, el("span", { class: "score" }, best.score.toFixed(2)));
 }
 
