@@ -1,13 +1,14 @@
 """Does the data side starve the network? Time of a full training step over that of the network alone, for each source.
 
-    python benchmarks/training.py ../shared/data [CONFIG ...]
+    python benchmarks/training.py ../shared/data [CONFIG ...] [--steps 15]
 
 A full step waits for a batch that a worker process makes; the network's own step takes a
 batch that is there already. 1.0 is perfect, 1.2 the most that is wanted.
 
 By the clock that holds on an idle machine only. By processor time it holds on a busy one too:
-the worker has a core of its own, so a step takes as long as the slower of the two, the
-network's process (with what it takes to receive a batch) or the worker.
+where network and worker have cores of their own, a step takes as long as the slower of the two, the
+network's process (with what it takes to receive a batch) or the worker; where they have not
+(as many threads as cores), it takes what both need together.
 """
 
 import argparse
@@ -36,6 +37,8 @@ CONFIGS = (
     "train_hippocampus_segmentation",
     "train_flair_glioma_classification",
     "train_flair_glioma_detection",
+    "train_chest_xray_lung_segmentation",
+    "train_chest_xray_covid_classification",
 )
 # The first steps fill the queue and warm the caches.
 WARM_STEPS = 4
@@ -54,7 +57,7 @@ def main() -> None:
     for name in told.configs:
         config = load_train_config(find_config(name), [f"data_root={told.data.resolve()}", "device=cpu"])
         seen = measured(few(config, told.cases), told.steps)
-        ratio = max(seen.full_cpu, seen.data_cpu) / seen.alone_cpu
+        ratio = by_processor_time(seen, config, cores)
         print(
             f"{name}: ratio {seen.full / seen.alone:.2f} by the clock, {ratio:.2f} by processor time (network "
             f"{seen.alone_cpu:.3f} s, with receiving {seen.full_cpu:.3f} s, making it {seen.data_cpu:.3f} s), "
@@ -72,6 +75,14 @@ class Times:
     full_cpu: float
     alone_cpu: float
     data_cpu: float
+
+
+def by_processor_time(seen: Times, config: TrainConfig, cores: int) -> float:
+    """Time of a full step over that of the network alone, on a machine that does nothing else."""
+    threads, workers = config.threads or cores, config.data_workers
+    if workers and threads + workers <= cores:
+        return max(seen.full_cpu / threads, seen.data_cpu / workers) * threads / seen.alone_cpu
+    return (seen.full_cpu + seen.data_cpu) / seen.alone_cpu
 
 
 def few(config: TrainConfig, cases: int) -> TrainConfig:

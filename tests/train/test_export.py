@@ -4,10 +4,11 @@ import json
 from pathlib import Path
 
 from diascope.bundles.find import DiascopeBlock
+from diascope.config import parse_settings
 from diascope.geometry import FieldOfView
 from diascope.image_facts import AgeRange
 from diascope.train.export import bundle_metadata
-from diascope.train.settings import load_train_config
+from diascope.train.settings import TrainConfig, load_train_config
 
 
 def test_the_field_of_view_of_a_training_comes_to_the_run(repository: Path) -> None:
@@ -38,3 +39,13 @@ def test_the_ages_of_a_training_come_to_the_run(repository: Path) -> None:
 
     assert written["ages"] == {"least_years": 18}
     assert DiascopeBlock.model_validate(written).ages == AgeRange(least_years=18)
+
+
+def test_the_settings_of_every_shipped_training_are_read_again_as_they_were_written(repository: Path) -> None:
+    files = sorted((repository / "configs").glob("train_*.yaml"))
+    assert files
+    for file in files:
+        config = load_train_config(file)
+
+        # As training.json holds them, by which a training that was killed knows itself again.
+        assert parse_settings(TrainConfig, config.model_dump(mode="json")) == config, file.name

@@ -22,7 +22,7 @@ from diascope.train.scoring import read_scores
 from diascope.train.settings import TrainConfig, load_train_config
 from diascope.train.slice_scoring import BoxScore, read_box_scans, write_box_scores
 from tests.train.recipe_phantoms import write_radiographs, write_tumours
-from tests.train.training_phantoms import write_slices
+from tests.train.training_phantoms import slice_config, write_slices
 
 HERE = Path()
 
@@ -156,6 +156,13 @@ def test_classes_and_boxes_are_cross_validated_too(
     assert set(summary[f"{measure}_by_fold"]) == {"1", "2"}
     told = _score_metrics(config, tmp_path / "out" / "out_of_fold_scores.csv")
     assert told[f"out_of_fold.{measure}"] == summary[measure]["mean"]["value"]
+
+
+def test_folds_of_a_pre_training_are_refused_because_nothing_scores_them(tmp_path: Path) -> None:
+    values = {**slice_config(tmp_path), "source": {"kind": "masked_reconstruction"}, "folds": {"count": 2}}
+
+    with pytest.raises(ConfigError, match="a pre-training answers no question"):
+        cross_validate(parse_settings(TrainConfig, values), tmp_path / "out")
 
 
 def scored_patients(table: Path) -> set[str]:

@@ -35,6 +35,7 @@ def recipe(repository: Path, name: str, root: Path, phantom: Callable[[Path], Pa
     manifest = phantom(root)
     start = ["init_from=null"] if name not in {"chest_xray_lung_segmentation", "hippocampus_segmentation"} else []
     common = ["precision=fp32", "epochs=3", "validate_every_epochs=1", "schedule.warmup_steps=2", "data_workers=0"]
+    common += ["cost_on_card=false"]
     where = [f"manifest={manifest}", f"data_root={root}"]
     return load_train_config(
         repository / "configs" / f"train_{name}.yaml", [*where, *start, *common, "batch_size=2", *overrides]

@@ -66,6 +66,7 @@ def slice_config(root: Path) -> dict[str, Any]:
         "precision": "fp32",
         "threads": 1,
         "data_workers": 0,
+        "cost_on_card": False,  # it takes a process of its own; test_cost.py asks for it
         "seed": 3,
     }
 
@@ -148,6 +149,7 @@ def head_config(root: Path) -> dict[str, Any]:
         "precision": "fp32",
         "threads": 1,
         "data_workers": 0,
+        "cost_on_card": False,
     }
 
 

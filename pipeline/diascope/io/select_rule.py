@@ -145,9 +145,18 @@ class Preference(Settings):
 
     @model_validator(mode="after")
     def _check_one(self) -> Self:
-        if len(self.model_fields_set) != 1:
+        if len(self._given) != 1:
             raise ValueError("a preference has exactly one of description, kernel, image_type, plane")
         return self
+
+    @property
+    def key(self) -> str:
+        """The one key that is given; a rule that was written out and read again names the others, too, as null."""
+        return self._given[0]
+
+    @property
+    def _given(self) -> list[str]:
+        return [name for name, value in self if value is not None]
 
 
 class SelectRule(Criteria):

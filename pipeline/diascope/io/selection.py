@@ -176,7 +176,7 @@ def _key(series: Series, preference: Order | Preference) -> float:
 
 
 def _matches(series: Series, preference: Preference) -> bool:
-    (name,) = preference.model_fields_set
+    name = preference.key
     wanted = getattr(preference, name)
     return series.facts.plane == wanted if name == "plane" else _found(wanted, _TEXTS[name](series))
 
@@ -192,7 +192,7 @@ def _why_second(series: Series, best: Series, rule: SelectRule) -> str:
 
 def _preference_words(series: Series, best: Series, preference: Order | Preference) -> str:
     if isinstance(preference, Preference):
-        (name,) = preference.model_fields_set
+        name = preference.key
         return f"another {_words(name)} is preferred{_kernels(series, best) if name == 'kernel' else ''}"
     if preference in ("thinner_slices", "thicker_slices"):
         return f"{_words(preference)} preferred: {_mm(_thickness_mm(series))} instead of {_mm(_thickness_mm(best))}"

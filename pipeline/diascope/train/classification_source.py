@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
@@ -18,7 +17,7 @@ from diascope.train.manifest import ManifestCase
 from diascope.train.seen import seeing_evaluator
 from diascope.train.settings import TrainConfig
 from diascope.train.source_settings import ClassSettings, class_of
-from diascope.train.sources import Sample, thinned, turn
+from diascope.train.sources import Sample, altered, thinned, turn
 from diascope.train.validation import Watch
 from diascope.train.volumes import prepare_image, prepare_volumes
 
@@ -56,13 +55,8 @@ class ClassSource:
         choice = np.flatnonzero((volume.classes > 0) == wants_label)
         at = int(rng.choice(choice)) if len(choice) else int(rng.integers(len(volume.classes)))
         image = thinned(volume.image[..., at], self.settings.thin_fraction, rng)
-        self.augmentation.set_random_state(seed=int(rng.integers(2**31)))
-        altered: Any = self.augmentation({"image": image})
-        return {
-            "image": torch.as_tensor(altered["image"]),
-            "label": torch.tensor([int(volume.classes[at])]),
-            "case": volume.case,
-        }
+        shown = altered(self.augmentation, {"image": image}, int(rng.integers(2**31)))
+        return {**shown, "label": torch.tensor([int(volume.classes[at])]), "case": volume.case}
 
 
 def classed_volumes(

@@ -13,6 +13,7 @@ from diascope.train.folds import fold_config
 from diascope.train.parts import Part, PartWatcher, unwatched
 from diascope.train.score_tables import Measured, join_tables, measured, score_split
 from diascope.train.settings import TrainConfig
+from diascope.train.source_settings import ReconstructionSettings
 from diascope.train.team import Team
 
 log = logging.getLogger(__name__)
@@ -35,9 +36,17 @@ def cross_validate(config: TrainConfig, out: Path, watcher: PartWatcher = unwatc
 
     Returns:
         The summary: means of the out-of-fold scores with intervals over patients.
+
+    Raises:
+        ConfigError: The config asks for no folds, or its network answers nothing that could be scored.
     """
     if config.folds is None:
         raise ConfigError("the config asks for no folds", hint="set folds: {count: 5}")
+    if isinstance(config.source, ReconstructionSettings):
+        raise ConfigError(
+            "a pre-training answers no question, so its folds cannot be scored",
+            hint="leave folds out, or name the one that is held out: folds.only",
+        )
     tables = []
     for number in range(1, config.folds.count + 1):
         part = Part(f"fold_{number}", {"folds.only": number})

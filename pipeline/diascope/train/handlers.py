@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import torch
 from ignite.engine import Events
 from monai.engines import SupervisedTrainer
@@ -46,8 +47,6 @@ def attach_steps(trainer: SupervisedTrainer, training: Training) -> None:
 
     @trainer.on(Events.EPOCH_STARTED)  # type: ignore[untyped-decorator]  # ignite is not typed
     def _begin(engine: SupervisedTrainer) -> None:
-        # Dropout and the like: the same in a resumed run, another one in each process of a team.
-        torch.manual_seed(config.seed * 1_000_003 + engine.state.epoch + 7_919 * training.team.rank)
         start = config.init_from
         if training.frozen and start and start.unfreeze_at_epoch and engine.state.epoch >= start.unfreeze_at_epoch:
             training.frozen.let_go()
@@ -55,6 +54,9 @@ def attach_steps(trainer: SupervisedTrainer, training: Training) -> None:
 
     @trainer.on(Events.ITERATION_STARTED)  # type: ignore[untyped-decorator]  # ignite is not typed
     def _weigh(engine: SupervisedTrainer) -> None:
+        # Dropout, and the anchors that a detector's loss samples: the same in a resumed run, others in each process
+        # of a team. At each step and not at each epoch, in the first of which torch's loader draws a number, too.
+        torch.manual_seed(_seed_of_step(config.seed, engine.state.iteration, training.team.rank))
         at_step(training.loss, engine.state.iteration)
 
     @trainer.on(IterationEvents.LOSS_COMPLETED)  # type: ignore[untyped-decorator]  # ignite is not typed
@@ -166,6 +168,11 @@ def is_stalled(history: Sequence[Mapping[str, float]], measure: str, settings: R
             is_better = line[measure] > best + settings.least_improvement or best == -math.inf
             best, waited = (line[measure], 0) if is_better else (best, waited + 1)
     return waited >= settings.stop_after_validations
+
+
+def _seed_of_step(*keys: int) -> int:
+    # 63 bits: torch takes no larger seed.
+    return int(np.random.SeedSequence(keys).generate_state(1, np.uint64)[0] >> np.uint64(1))
 
 
 def _refuse(number: float, what: str, engine: SupervisedTrainer) -> None:

@@ -8,7 +8,6 @@ convolutional networks that are trained here anyhow.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
@@ -23,7 +22,7 @@ from diascope.train.learner import Training
 from diascope.train.manifest import ManifestCase
 from diascope.train.settings import TrainConfig
 from diascope.train.source_settings import ReconstructionSettings
-from diascope.train.sources import Sample, turn
+from diascope.train.sources import Sample, altered, turn
 from diascope.train.validation import MixedPrecision, Watch, loader_of
 from diascope.train.volumes import prepare_image
 
@@ -54,9 +53,8 @@ class MaskedSource:
         """Take the volume whose turn it is, alter it and hide blocks of it."""
         rng = np.random.default_rng((self.seed, number))
         volume = self.volumes[turn(number, len(self.volumes), self.seed)]
-        self.augmentation.set_random_state(seed=int(rng.integers(2**31)))
-        altered: Any = self.augmentation({"image": volume.image})
-        return hidden_sample(torch.as_tensor(altered["image"]), volume.case, self.settings, rng)
+        shown = altered(self.augmentation, {"image": volume.image}, int(rng.integers(2**31)))
+        return hidden_sample(shown["image"], volume.case, self.settings, rng)
 
 
 class MaskedError(nn.Module):

@@ -5,6 +5,7 @@ from pathlib import Path
 from diascope.bundles.find import read_bundle
 from diascope.train.answer_kinds import task_of
 from diascope.train.card import labels_text
+from diascope.train.cost import cost_of_test_case, cost_text
 from diascope.train.folds import training_cases
 from diascope.train.manifest import cases_of
 from diascope.train.scoring import score_bundle, write_scores
@@ -35,6 +36,11 @@ def test_results(config: TrainConfig, folder: Path, out: Path) -> str:
         folder: The bundle.
         out: Where the table of scores is written.
     """
+    text = _results(config, folder, out)
+    return f"{text}\n\n{cost_text(cost_of_test_case(config, folder))}" if config.cost_on_card else text
+
+
+def _results(config: TrainConfig, folder: Path, out: Path) -> str:
     task, source = task_of(config), config.source
     if task == "classify" and isinstance(source, ClassSettings):
         classes = score_classes(config, folder)
@@ -43,12 +49,7 @@ def test_results(config: TrainConfig, folder: Path, out: Path) -> str:
     if task == "detect" and isinstance(source, BoxSettings):
         boxes = score_boxes(config, folder)
         write_box_scores(boxes, out / SCORES)
-        return boxes_text(boxes, source.groups, min_score_of(folder))
+        return boxes_text(boxes, source.groups, read_bundle(folder).block.min_score)
     scores = score_bundle(config, folder)
     write_scores(scores, out)
     return labels_text(config, scores)
-
-
-def min_score_of(folder: Path) -> float:
-    """Read from which score on a detector's findings are reported."""
-    return read_bundle(folder).block.min_score

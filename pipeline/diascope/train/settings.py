@@ -327,6 +327,9 @@ class TrainConfig(Settings):
     data_workers: NonNegativeInt = 1
     """Processes that prepare images beside the network."""
 
+    cost_on_card: bool = True
+    """Whether one test case is run once more, alone in a process, to say on the card what time and memory it takes."""
+
     weights_dtype: Literal["float32", "float16"] = "float32"
     """How the bundle stores its kernels; the figures on the card are measured with these."""
 

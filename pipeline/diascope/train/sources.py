@@ -6,11 +6,12 @@ uninterrupted one would have seen.
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import numpy as np
 import torch
+from monai.data import get_track_meta, set_track_meta
 from monai.transforms import Compose
 from numpy.typing import NDArray
 from torch import Tensor
@@ -102,23 +103,49 @@ class SliceSource:
     settings: SliceSettings | BoxSettings
     augmentation: Compose
     seed: int
+    _has_label: tuple[NDArray[np.bool_], ...] = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Look once where each volume shows a label."""
+        shown = tuple((volume.label > 0).flatten(0, 2).any(0).numpy() for volume in self.volumes)
+        object.__setattr__(self, "_has_label", shown)
 
     def draw(self, number: int) -> Sample:
         """Pick a slice of the patient whose turn it is, and alter it at random."""
         rng = np.random.default_rng((self.seed, number))
-        volume = self.volumes[turn(number, len(self.volumes), self.seed)]
-        has_label = (volume.label > 0).flatten(0, 2).any(0).numpy()
+        whose = turn(number, len(self.volumes), self.seed)
+        volume, has_label = self.volumes[whose], self._has_label[whose]
         wants_label = rng.random() < self.settings.foreground_fraction
         choice = np.flatnonzero(has_label == wants_label)
         at = int(rng.choice(choice)) if len(choice) else int(rng.integers(len(has_label)))
         image = thinned(volume.image[..., at], self.settings.thin_fraction, rng)
-        self.augmentation.set_random_state(seed=int(rng.integers(2**31)))
-        altered: Any = self.augmentation({"image": image, "label": volume.label[..., at]})
-        return {
-            "image": torch.as_tensor(altered["image"]),
-            "label": torch.as_tensor(altered["label"]),
-            "case": volume.case,
-        }
+        given = {"image": image, "label": volume.label[..., at]}
+        return {**altered(self.augmentation, given, int(rng.integers(2**31))), "case": volume.case}
+
+
+def altered(augmentation: Compose, given: Sample, seed: int) -> Sample:
+    """Alter an image at random, its label along with it.
+
+    Args:
+        augmentation: MONAI's transforms.
+        given: `image`, and `label` where there is one, as plain tensors.
+        seed: Of this image.
+
+    Returns:
+        Plain tensors under the same keys.
+    """
+    augmentation.set_random_state(seed=seed)
+    # What was done to an image need not be undone here. Noting it costs a third of the time of the transforms
+    # on slices, and a tensor that carries notes is slow on its way to the network and through it.
+    was_tracked = get_track_meta()
+    set_track_meta(False)
+    try:
+        made: Any = augmentation(given)
+    finally:
+        set_track_meta(was_tracked)
+    # Transforms that cut out windows by label give a list of them.
+    window = made[0] if isinstance(made, list) else made
+    return {key: torch.as_tensor(window[key]) for key in given}
 
 
 def thinned(image: Tensor, fraction: float, rng: np.random.Generator) -> Tensor:

@@ -151,6 +151,7 @@ def what_matters(config: TrainConfig) -> TrainConfig:
             "weights_dtype": "float32",
             "weights": "last",
             "search": None,
+            "cost_on_card": True,
         }
     )
 

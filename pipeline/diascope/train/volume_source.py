@@ -2,13 +2,11 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-import torch
 from monai.transforms import Compose
 
-from diascope.train.sources import PreparedVolume, Sample, turn
+from diascope.train.sources import PreparedVolume, Sample, altered, turn
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -23,12 +21,5 @@ class VolumeSource:
         """Take the volume whose turn it is, and alter it at random."""
         rng = np.random.default_rng((self.seed, number))
         volume = self.volumes[turn(number, len(self.volumes), self.seed)]
-        self.augmentation.set_random_state(seed=int(rng.integers(2**31)))
-        altered: Any = self.augmentation({"image": volume.image, "label": volume.label})
-        # Transforms that cut out windows by label give a list of them.
-        window = altered[0] if isinstance(altered, list) else altered
-        return {
-            "image": torch.as_tensor(window["image"]),
-            "label": torch.as_tensor(window["label"]),
-            "case": volume.case,
-        }
+        given = {"image": volume.image, "label": volume.label}
+        return {**altered(self.augmentation, given, int(rng.integers(2**31))), "case": volume.case}
