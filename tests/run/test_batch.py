@@ -16,9 +16,9 @@ from diascope.io.write_nifti import write_volume
 from diascope.run import case
 from diascope.run.batch import BatchOrder, Books, run_batch
 from diascope.run.found import found_in
-from diascope.run.record import CaseRow, RunRecord, new_record, read_record
+from diascope.run.record import CaseRow, RunRecord, read_record
 from diascope.run.request import make_request, run_config
-from diascope.run.session import make_order
+from diascope.run.session import make_order, new_record
 from diascope.tasks.device import Device
 from diascope.volume import Volume
 from tests.phantom_volumes import asymmetric_head, oblique_grid

@@ -6,8 +6,6 @@ from typing import Annotated
 
 import typer
 
-from diascope.config import find_config
-
 
 def train(
     config: Annotated[str, typer.Argument(help="Yaml file, or the bare name of one that comes with diascope.")],
@@ -26,6 +24,7 @@ def train(
     With `folds` in the config each fold in turn, with `search` a search for better settings. On several cards:
     torchrun --nproc-per-node 4 -m diascope train CONFIG -o OUT
     """
+    from diascope.config import find_config
     from diascope.run.tracking.tracker import open_tracker
     from diascope.run.training_tracking import tracking_wishes, train_tracked
     from diascope.train.bundle_training import export_bundle

@@ -29,6 +29,7 @@ from diascope.io.selection import Choice
 from diascope.io.series import Catalogue, FileFate, FileRecord, RefusedImage, Series
 from diascope.io.write_nifti import write_colour, write_series, write_volume
 from diascope.run.image_record import doubts, image_file, record_images
+from diascope.run.key import IdentitySettings
 from diascope.run.record import (
     CaseRow,
     RunRecord,
@@ -42,7 +43,6 @@ from diascope.run.record import (
     write_measurements,
     write_record,
 )
-from diascope.run.settings import IdentitySettings
 from diascope.volume import ColourImage, Volume
 
 # More threads would hold more volumes in memory than the promise of twice the largest.

@@ -4,7 +4,15 @@ from pathlib import Path
 
 import platformdirs
 
+from diascope.config import Settings
 from diascope.identity import IdentityKey, load_key
+
+
+class IdentitySettings(Settings):
+    """The key of the ids."""
+
+    key_file: Path | None = None
+    """64 hexadecimal digits; made in the user's config folder where not set."""
 
 
 def user_key(file: Path | None) -> IdentityKey:

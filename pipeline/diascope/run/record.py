@@ -13,13 +13,11 @@ from typing import Any, Literal
 
 from pydantic import TypeAdapter, ValidationError
 
-from diascope import __version__
 from diascope.config import Settings, without_password
 from diascope.errors import ConfigError, InputError
-from diascope.findings import FORMAT, BundleStamp, CaseReport, CaseStatus, ConfidenceKind, Measurement, Prediction
+from diascope.findings import BundleStamp, CaseReport, CaseStatus, ConfidenceKind, Measurement, Prediction
 from diascope.identity import IdentityKey
 from diascope.io.outfolder import OutFolder, write_atomic
-from diascope.run.settings import RunConfig, results_hash
 
 # What a result can depend on.
 _PACKAGES = ("torch", "monai", "numpy", "scipy", "scikit-image", "nibabel", "pydicom", "mlflow")
@@ -105,23 +103,6 @@ class CaseRow:
     compared_with: Literal["reference", "batch", ""] = ""
     predictions: str = ""
     settings: str = ""
-
-
-def new_record(config: RunConfig, key: IdentityKey, *, command: str, config_name: str, inputs: int) -> RunRecord:
-    """Describe a run before it starts; the device and the networks come later."""
-    return RunRecord(
-        format=FORMAT,
-        diascope=__version__,
-        command=command,
-        inputs=inputs,
-        config_name=config_name,
-        config=told_settings(config),
-        config_sha256=results_hash(config),
-        bundles=(),
-        device="",
-        versions=versions(),
-        key_fingerprint=key.fingerprint,
-    )
 
 
 def told_settings(settings: Settings) -> dict[str, Any]:

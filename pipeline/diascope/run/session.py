@@ -2,18 +2,21 @@
 
 from dataclasses import replace
 
+from diascope import __version__
 from diascope.errors import InputError
 from diascope.explain.checks import choose_checked
 from diascope.explain.targets import check_targets
+from diascope.findings import FORMAT
 from diascope.identity import IdentityKey
 from diascope.io.outfolder import OutFolder
 from diascope.io.private import write_tables
 from diascope.io.series import Catalogue
 from diascope.run.batch import BatchOrder
 from diascope.run.planning.plan import check_disk, plan_run
-from diascope.run.record import new_record
+from diascope.run.record import RunRecord, told_settings, versions
 from diascope.run.request import RunRequest, check_earlier
 from diascope.run.resume import earlier_results
+from diascope.run.settings import RunConfig, results_hash
 from diascope.tasks.device import Device
 
 
@@ -47,3 +50,20 @@ def make_order(request: RunRequest, found: Catalogue, key: IdentityKey, out: Out
     )
     order = BatchOrder(plan, request.config, out, device.name, record, checked)
     return replace(order, earlier=earlier_results(out, (order.job(study) for study in plan.to_run)))
+
+
+def new_record(config: RunConfig, key: IdentityKey, *, command: str, config_name: str, inputs: int) -> RunRecord:
+    """Describe a run before it starts; the device and the networks come later."""
+    return RunRecord(
+        format=FORMAT,
+        diascope=__version__,
+        command=command,
+        inputs=inputs,
+        config_name=config_name,
+        config=told_settings(config),
+        config_sha256=results_hash(config),
+        bundles=(),
+        device="",
+        versions=versions(),
+        key_fingerprint=key.fingerprint,
+    )

@@ -10,6 +10,7 @@ from diascope.config import Settings, settings_hash
 from diascope.explain.settings import CheckSettings, ExplainSettings
 from diascope.io.reader import IngestSettings
 from diascope.io.selection import SelectRule
+from diascope.run.key import IdentitySettings
 from diascope.run.tracking.settings import TrackingSettings
 from diascope.tasks.uncertainty_settings import UncertaintySettings
 
@@ -93,13 +94,6 @@ class BundleUse(Settings):
         if self.channels and self.within is not None:
             raise ValueError("within: a network with several channels looks at whole images")
         return self
-
-
-class IdentitySettings(Settings):
-    """The key of the ids."""
-
-    key_file: Path | None = None
-    """64 hexadecimal digits; made in the user's config folder where not set."""
 
 
 class ModelsSettings(Settings):
