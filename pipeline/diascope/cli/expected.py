@@ -50,6 +50,7 @@ def _tried(
     plan: "Plan", config: "RunConfig", device: "Device", machine: "Machine", known: set[str]
 ) -> "dict[str, Speed]":
     from diascope.errors import PipelineError
+    from diascope.explain.targets import is_explained
     from diascope.run.planning.estimate import window_of
     from diascope.run.planning.speeds import Speed, Timing
     from diascope.tasks.device import limit_threads
@@ -63,7 +64,8 @@ def _tried(
             continue
         try:
             seconds = time_window(bundle, one.window_shape, device.name, config.precision)
-            tried[name] = Speed((Timing(seconds, one.voxels),), is_tried=True, is_explained=machine.is_explained)
+            has_maps = config.explain is not None and is_explained(config.explain, bundle)
+            tried[name] = Speed((Timing(seconds, one.voxels),), is_tried=True, is_explained=has_maps)
         except PipelineError:  # it will be told when it runs; an estimate is not worth a failure
             continue
     return tried
