@@ -209,7 +209,7 @@ def test_what_is_left_in_the_patient_is_on_the_side_that_says_l(
 
     review.open_case(viewer.case_id("head"), renderer)
     review.press("s", "b")
-    review.page.wait_for_timeout(500)
+    review.settle()
     picture = review.picture()
     letters = review.evaluate(
         """import("./static/js/canvas_marks.js").then((marks) => Object.fromEntries(app.caseView.picture.tiles().map(

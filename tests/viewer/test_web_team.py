@@ -1,8 +1,9 @@
-"""Several readers, and a chair that was left."""
+"""Several readers, a chair that was left, and a case that was done again meanwhile."""
 
 import pytest
 
 from tests.viewer.conftest import OpenPage, Serve, verdict
+from tests.viewer.test_record import redo
 from tests.viewer.test_web_review import saved
 
 pytestmark = pytest.mark.real
@@ -65,3 +66,35 @@ def test_a_page_that_was_left_alone_locks_and_shows_nothing_until_it_is_unlocked
     review.page.get_by_role("button", name="Unlock").click()
     review.wait_for_picture(viewer.case_id("head"))
     assert review.page.locator("textarea.comment").input_value() == "seen so far"
+
+
+def test_a_case_that_was_done_again_returns_and_no_verdict_lands_on_the_wrong_result(
+    serve: Serve, open_page: OpenPage
+) -> None:
+    viewer = serve()
+    head = viewer.case_id("head")
+    same_reader = viewer.browser("Reader One")
+    said = verdict(same_reader, viewer.address("head"))
+    assert same_reader.post(f"{viewer.address('head')}/verdict", said).status == 200
+    review = open_page(viewer.url, size=(1280, 800))
+    review.enter(viewer.url)
+    review.open_case(head, "slices")
+    assert "Accepted" in review.page.locator(".case-title").inner_text()
+
+    redo(viewer, "head")
+    review.press("r")
+    review.page.locator(".toast").get_by_text("Here is the case as it is now").wait_for()
+    review.page.locator(".case-title").get_by_text("stale verdict").wait_for()
+    assert saved(viewer)[head]["verdict"] == "accept"
+    assert saved(viewer)[head]["is_stale"]
+
+    review.go("/worklist?list=open", "slices")
+    row = review.page.locator(f"tr[data-case='{head}']")
+    row.get_by_text("stale").wait_for()
+    row.click()
+    review.wait_for_picture(head)
+    review.press("e")
+    review.page.locator(".toast").get_by_text("Needs edit").wait_for()
+
+    assert (saved(viewer)[head]["verdict"], bool(saved(viewer)[head]["is_stale"])) == ("needs_edit", False)
+    review.problems[:] = [one for one in review.problems if "409" not in one]
