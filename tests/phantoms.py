@@ -33,7 +33,9 @@ from diascope.findings import (
 )
 from diascope.geometry import Grid, IndexGrid, PixelGrid, Space
 from diascope.identity import IdentityKey
+from diascope.image_facts import SliceRun
 from diascope.volume import Volume
+from tests.phantom_maps import write_unsure
 from tests.phantom_tables import CHEST, CONFIG_SHA256, GLIOMA, KEY, MANY, STRUCTURES, write_tables
 from tests.phantom_volumes import AsymmetricHead, asymmetric_head, ball, ball_mm3, box_ijk, oblique_grid, points_ras_mm
 
@@ -139,6 +141,7 @@ def _write_head(folder: Path, case_id: str, days: int) -> CaseReport:
             case / f"{GLIOMA.name}.seg.{label.name}.nii.gz", mask.astype(np.uint8) * label.value, grid, is_label=True
         )
     heat = _write_heatmap(case, grid, head)
+    unsure = write_unsure(case, GLIOMA.name, image_id, (grid, head.marker_centre_ras_mm, radius_mm))
     features = np.arange(16, dtype=np.float32) + days
     grey = np.array([head.volume.data.mean(), *[0.0] * 8], dtype=np.float32)
     write_features(
@@ -175,6 +178,7 @@ def _write_head(folder: Path, case_id: str, days: int) -> CaseReport:
             for k, count in enumerate(whole.sum(axis=(0, 1)).tolist())
         ),
         heatmaps=(heat,),
+        uncertainty=unsure,
         checks=(
             Check("left_right_volume_ratio", passed=True, value=1.02, reason="within 0.8 to 1.25"),
             Check("intensity_like_training", passed=None, value=None, reason="the bundle has no reference"),
@@ -333,6 +337,10 @@ def _record(volume: Volume, bundles: Sequence[BundleStamp], days: int = 0) -> Im
         stored=f"images/{volume.image_id}.nii.gz",
         display_window=volume.display_window,
         is_inverted=volume.is_inverted,
+        # As a scanner that counts from the head down; what came without geometry has no numbers.
+        series_number=None if isinstance(space, IndexGrid) else 4,
+        slices_named_by=None if isinstance(space, IndexGrid) else "instance_number",
+        slice_runs=() if isinstance(space, IndexGrid) else (SliceRun(space.shape[2], -1, space.shape[2]),),
     )
 
 

@@ -26,8 +26,10 @@ from diascope.findings import (
     Measurement,
     Prediction,
     Segmentation,
+    UncertaintyMap,
     read_report,
 )
+from diascope.image_facts import SliceRun
 
 FACTS = ImageFacts(
     modality="MR", body_part="BRAIN", sex="O", age_years="90+", ethnic_group="höher", manufacturer="SIEMENS",
@@ -46,14 +48,15 @@ REPORT = CaseReport(
             image_id="img-0123456789abcde", facts=FACTS, space="grid", shape=(5, 7, 11), spacing_mm=(0.7, 0.8, 2.5),
             axcodes="LPS", is_sheared=True, files=11, chosen_for=("a",), not_chosen=("b: sagittal",), notes=("tilted",),
             stored="images/img-0123456789abcde.nii.gz", display_window=(40.0, 400.5), is_inverted=True,
-            interpolated_slices=2, channel_of=("a: flair, brought onto the grid of t1",),
+            interpolated_slices=2, channel_of=("a: flair, brought onto the grid of t1",), series_number=301,
+            slices_named_by="instance_number", slice_runs=(SliceRun(11, -1, 11),),
         ),
     ),
-    bundles=(BundleStamp("a", "0.1.0", "f" * 64, "Apache-2.0", research_only=True),),
+    bundles=(BundleStamp("a", "0.1.0", "f" * 64, "Apache-2.0", research_only=True, is_averaged=True),),
     segmentations=(
         Segmentation(
             "a", "img-0123456789abcde", "a.seg.nii.gz", (Label(1, "tumour", "#aa0b3c"),), ("tumour",), "d" * 64,
-            (("tumour", 0.1),),
+            (("tumour", 0.1),), probabilities=(("tumour", "a.probability.tumour.nii.gz"),),
         ),
     ),
     measurements=(Measurement("img-0123456789abcde", "a", "tumour", "volume", 4188.79, "mm3"),),
@@ -63,16 +66,22 @@ REPORT = CaseReport(
             box_ijk=((0, 1, 2), (5, 7, 11)), centre_ras_mm=(1.5, -2.0, 0.25), box_ras_mm=ENDS_RAS_MM,
             volume_mm3=4188.79, longest_diameter_mm=20.1, longest_ends_ras_mm=ENDS_RAS_MM,
             perpendicular_diameter_mm=19.9, perpendicular_ends_ras_mm=ENDS_RAS_MM, size_voxels=4189,
-            score_kind="calibrated",
+            score_kind="calibrated", slice_boxes_ijk=(((0, 1, 2), (5, 7, 3)), ((0, 1, 3), (4, 7, 4))),
         ),
     ),
     predictions=(
-        Prediction("a", "img-0123456789abcde", "glioma", 0.1, 3, ("glioma", "none"), "calibrated", 0.4, 0.9),
+        Prediction("a", "img-0123456789abcde", "glioma", 0.1, 3, ("glioma", "none"), "calibrated", 0.4, 0.9, part="left"),
     ),
     heatmaps=(
         HeatmapRecord(
             "a", "img-0123456789abcde", "glioma", "grad_cam", "a.heatmap.glioma.nii.gz", (-0.5, 2.25), True, "doubtful",
             "moves little", (Check("depends_on_weights", False, 0.31, "rank correlation of 0.31"),), finding_id="a-1",
+        ),
+    ),
+    uncertainty=(
+        UncertaintyMap(
+            "a", "img-0123456789abcde", "disagreement", "a.uncertainty.disagreement.nii.gz", "bit", 3, ("mirrors",),
+            0.25, 1.0,
         ),
     ),
     checks=(Check("one_brain", None, 2.0, "two parts"),),
@@ -105,7 +114,7 @@ def test_what_no_step_filled_is_null_and_reads_back_as_none(tmp_path: Path) -> N
     written = json.loads(report.to_json())
 
     assert {name for name, value in written.items() if value is None} == {
-        "segmentations", "measurements", "findings", "predictions", "heatmaps", "checks", "confidence",
+        "segmentations", "measurements", "findings", "predictions", "heatmaps", "uncertainty", "checks", "confidence",
         "out_of_distribution", "review_first", "failure",
     }  # fmt: skip
     assert read_report(tmp_path / "case.json") == report

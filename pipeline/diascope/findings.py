@@ -39,6 +39,8 @@ __all__ = [  # what is known of an image is a module of its own, and part of the
     "SpaceKind",
     "Triple",
     "Trust",
+    "UncertaintyKind",
+    "UncertaintyMap",
     "read_report",
 ]
 
@@ -54,6 +56,8 @@ PROBABILITY_STEPS = 200
 CaseStatus = Literal["done", "nothing_to_do", "failed"]
 Trust = Literal["supported", "doubtful", "unsupported", "unchecked"]
 ConfidenceKind = Literal["calibrated", "raw", "none"]
+UncertaintyKind = Literal["entropy", "least_confidence", "disagreement"]
+AskedAgain = Literal["ensemble", "mirrors", "dropout"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -240,6 +244,34 @@ class HeatmapRecord:
 
 
 @dataclass(frozen=True, slots=True)
+class UncertaintyMap:
+    """How unsure a network was of each voxel: a map beside its label map, on the same voxels. Not calibrated.
+
+    Attributes:
+        bundle: Whose label map it belongs to.
+        image_id: Of which image.
+        kind: `entropy` of the (averaged) probabilities; `least_confidence`, 1 less the highest of them;
+            `disagreement` of several answers: entropy of their average less the average of their entropies.
+        file: Path below the case folder.
+        unit: `bit`, or `1` for a share of probability.
+        answers: How many answers were averaged; 1 is a single pass.
+        asked_again: What made them several; empty for a single pass.
+        highest: Highest value in the map.
+        limit: Highest value there can be.
+    """
+
+    bundle: str
+    image_id: str
+    kind: UncertaintyKind
+    file: str
+    unit: Literal["bit", "1"]
+    answers: int
+    asked_again: tuple[AskedAgain, ...]
+    highest: float
+    limit: float
+
+
+@dataclass(frozen=True, slots=True)
 class BundleStamp:
     """Which network it was.
 
@@ -289,6 +321,7 @@ class CaseReport:
         findings: Lesions; None if no bundle looks for any.
         predictions: Classes; None if no bundle classifies.
         heatmaps: None if nothing was explained.
+        uncertainty: Maps of how unsure each voxel is; None if none were asked for.
         checks: Of the case as a whole; None if none ran.
         confidence: 0..1, of the least certain bundle.
         confidence_kind: A raw one promises nothing.
@@ -311,6 +344,7 @@ class CaseReport:
     findings: tuple[Finding, ...] | None = None
     predictions: tuple[Prediction, ...] | None = None
     heatmaps: tuple[HeatmapRecord, ...] | None = None
+    uncertainty: tuple[UncertaintyMap, ...] | None = None
     checks: tuple[Check, ...] | None = None
     confidence: float | None = None
     confidence_kind: ConfidenceKind = "none"

@@ -1,10 +1,11 @@
 """What is known of an image without knowing whose it is: a part of the words of `findings`."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 SpaceKind = Literal["grid", "pixels", "index"]
+SliceNaming = Literal["instance_number", "frame_number"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,6 +129,21 @@ class AgeRange:
 
 
 @dataclass(frozen=True, slots=True)
+class SliceRun:
+    """Slices that follow each other along k and are numbered evenly in their source.
+
+    Attributes:
+        first: Number of the first; None where no file holds these slices.
+        step: From one slice to the next; may be negative, or 0 (tiles of one file).
+        count: How many slices.
+    """
+
+    first: int | None
+    step: int
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
 class ImageRecord:
     """One image of a case, chosen for a bundle or not.
 
@@ -149,6 +165,10 @@ class ImageRecord:
         interpolated_slices: Slices that no file holds: computed from their neighbours, because gaps were allowed.
         channel_of: `bundle: channel` of each network to which it was one channel among several, and whether it was
             brought onto the grid of the first.
+        series_number: SeriesNumber of the source; None where it names none.
+        slices_named_by: By what a workstation finds a slice of the source: InstanceNumber of its file, or the frame
+            of a file of many, from 1. None where the source has no numbers: a slice is then its index k.
+        slice_runs: Those numbers, along k; empty where there are none.
     """
 
     image_id: str
@@ -167,3 +187,39 @@ class ImageRecord:
     is_inverted: bool = False
     interpolated_slices: int = 0
     channel_of: tuple[str, ...] = ()
+    series_number: int | None = None
+    slices_named_by: SliceNaming | None = None
+    slice_runs: tuple[SliceRun, ...] = ()
+
+    def slice_number(self, k: int) -> int | None:
+        """Tell what the source calls slice k; None where it does not, or no file holds the slice."""
+        at = k
+        for run in self.slice_runs:
+            if 0 <= at < run.count:
+                return None if run.first is None else run.first + run.step * at
+            at -= run.count
+        return None
+
+
+def slice_runs(numbers: Sequence[int | None]) -> tuple[SliceRun, ...]:
+    """Write the numbers of slices as few runs: most series are one.
+
+    Args:
+        numbers: Along k; None where no file holds the slice.
+    """
+    runs: list[SliceRun] = []
+    for number in numbers:
+        last = runs[-1] if runs else None
+        if last is not None and (step := _step_to(last, number)) is not None:
+            runs[-1] = SliceRun(last.first, step, last.count + 1)
+        else:
+            runs.append(SliceRun(number, 0, 1))
+    return tuple(runs)
+
+
+def _step_to(run: SliceRun, number: int | None) -> int | None:
+    """Give the step with which a run goes on to a number; None where it does not."""
+    if run.first is None or number is None:
+        return 0 if run.first is number else None
+    step = number - run.first if run.count == 1 else run.step
+    return step if number == run.first + step * run.count else None

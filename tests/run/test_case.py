@@ -217,6 +217,23 @@ def test_mirrored_answers_leave_a_network_that_looks_at_each_voxel_where_it_was(
     assert "agreement" not in {number.quantity for number in plain.measurements or ()}
 
 
+def test_a_map_of_uncertainty_lies_beside_the_label_map_on_its_voxels(tmp_path: Path) -> None:
+    scan(tmp_path)
+    job = job_for(tmp_path, bundle_in(tmp_path))
+    plain = run_case(job)
+
+    asked = run_case(replace(job, uncertainty=UncertaintySettings(map="entropy", mirrors=("i",))))
+
+    assert plain.uncertainty is None
+    (record,) = asked.uncertainty or ()
+    assert (record.answers, record.asked_again) == (2, ("mirrors",))
+    folder = job.out.case(job.case_id)
+    drawn, unsure = nib.load(folder / (asked.segmentations or ())[0].file), nib.load(folder / record.file)
+    np.testing.assert_array_equal(unsure.affine, drawn.affine)
+    assert unsure.shape == drawn.shape
+    assert 0 < unsure.get_fdata().max() <= record.limit == 1.0
+
+
 def test_a_promise_about_misses_draws_more_and_says_what_is_promised(tmp_path: Path) -> None:
     scan(tmp_path)
     folder = write_tiny_bundle(tmp_path / "models")

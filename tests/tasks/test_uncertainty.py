@@ -21,6 +21,7 @@ from diascope.tasks.uncertainty import (
     probabilities,
     segmentation_confidence,
 )
+from diascope.tasks.uncertainty_map import unsure_voxels
 from diascope.tasks.uncertainty_settings import UncertaintySettings, check_answers
 from tests.tiny_bundle import write_tiny_bundle
 
@@ -261,3 +262,26 @@ def test_what_a_favoured_label_misses_is_what_the_probabilities_of_the_lesion_sa
         drawn = labels_on_grid(favour(seen, 1, threshold), shape, affine) == 1
         missed = 1 - (drawn & lesion).sum() / lesion.sum()
         assert missed == pytest.approx((p < threshold).mean(), abs=2 / lesion.sum())
+
+
+def test_the_entropy_of_each_answer_is_kept_only_where_disagreement_is_asked_for() -> None:
+    data = np.random.default_rng(0).normal(size=(5, 7, 11))
+    networks = [opened(Bright(-9.0)), opened(Bright(9.0))]
+
+    plain = ask(networks, image_of(data), UncertaintySettings(map="entropy"))
+    compared = ask(networks, image_of(data), UncertaintySettings(map="disagreement"))
+
+    assert plain.entropy_of_each is None
+    assert compared.entropy_of_each is not None
+    # Both are sure, and contradict each other: hardly any doubt of their own, a bit of it together.
+    assert compared.entropy_of_each.max() < 0.05
+    assert unsure_voxels(compared.logits, "entropy").min() > 0.95
+
+
+def test_one_answer_cannot_disagree_with_itself(tmp_path: Path) -> None:
+    bundle = read_bundle(write_tiny_bundle(tmp_path))
+
+    with pytest.raises(ConfigError, match="cannot disagree"):
+        check_answers(bundle, UncertaintySettings(map="disagreement"))
+    check_answers(bundle, UncertaintySettings(map="disagreement", mirrors=("i",)))
+    check_answers(bundle, UncertaintySettings(map="entropy"))

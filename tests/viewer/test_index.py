@@ -6,8 +6,10 @@ from pathlib import Path
 
 from diascope.io.outfolder import folder_in_the_making
 from diascope.viewer.index import CaseIndex
+from diascope.viewer.offline import gathered
 from diascope.viewer.outs import open_outs
 from tests.phantoms import Phantoms
+from tests.viewer.conftest import Serve
 
 
 def index_of(phantoms: Phantoms) -> CaseIndex:
@@ -130,6 +132,29 @@ def test_a_case_that_is_odd_beside_its_batch_stays_doubtful_when_its_report_is_r
     assert place is not None
     assert (place.is_sample, place.probability) == (False, 1.0)
     assert place.at < 1
+
+
+def test_the_page_says_why_a_case_is_odd_that_only_its_batch_knows_of(serve: Serve, phantoms: Phantoms) -> None:
+    mark_odd_in_batch(phantoms, "head")
+    viewer = serve()
+    browser = viewer.browser()
+    reason = "unlike the other cases of this batch (1.4 times the border of what is usual)"
+
+    case = browser.get(viewer.address("head")).json
+    (row,) = browser.get(f"/api/worklist?q={viewer.case_id('head')}").json["rows"]
+    content = gathered(open_outs([phantoms.folder]), [viewer.case_id("head")], {}, 100.0)
+    blinded = serve(blinded=True)
+    hidden = blinded.browser("Reader Two")
+
+    assert (case["review_first"], case["review_reasons"]) == (True, [reason])
+    assert row["review_reasons"] == [reason]
+    (exported,) = content["cases"].values()
+    assert (exported["review_first"], exported["review_reasons"]) == (True, [reason])
+    assert content["worklist"]["rows"][0]["review_reasons"] == [reason]
+    assert "unlike" not in hidden.get(blinded.address("head")).body.decode()
+    assert "unlike" not in hidden.get("/api/worklist").body.decode()
+    do_again(phantoms, "head")
+    assert browser.get(viewer.address("head")).json["review_reasons"] == []
 
 
 def test_what_was_odd_is_told_of_the_result_it_was_said_of_until_the_table_is_written_anew(phantoms: Phantoms) -> None:

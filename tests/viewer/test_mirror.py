@@ -11,7 +11,7 @@ from diascope.run.tracking.spool import read_spool
 from diascope.run.tracking.target import target_of
 from diascope.run.tracking.tracker import SPOOL, MlflowTracker, RunDescription
 from diascope.viewer import mirror as module
-from diascope.viewer.mirror import Mirror, review_metrics, review_tags
+from diascope.viewer.mirror import Mirror, case_tags, review_metrics, review_tags
 from diascope.viewer.outs import ServedOut, open_outs
 from diascope.viewer.review_export import Tables, tables_of
 from tests.viewer.conftest import Viewer
@@ -109,3 +109,36 @@ def test_the_numbers_arrive_in_the_run_of_the_batch(viewer: Viewer, tmp_path: Pa
     assert run.data.tags["review.status"] == "given"
     assert run.info.status == "FINISHED"
     assert read_spool(root / SPOOL).last_run() is not None
+
+
+def test_every_case_has_a_tag_with_what_readers_decided_and_none_once_it_is_taken_back(viewer: Viewer) -> None:
+    sent: list[Extra] = []
+    came = threading.Semaphore(0)
+
+    def send(_: ServedOut, extra: Extra) -> None:
+        sent.append(extra)
+        came.release()
+
+    one, two = viewer.browser("Reader One"), viewer.browser("Reader Two")
+    head, followup = (f"review.case.{viewer.case_id(role)}" for role in ("head", "followup"))
+    judge(one, viewer.address("head"))
+    judge(one, viewer.address("followup"))
+    judge(two, viewer.address("followup"), verdict="reject")
+    mirror = Mirror(lambda _: tables(viewer), send)
+    mirror.touch("out")
+    mirror.close()
+    one.post(f"{viewer.address('head')}/undo", {"key": "k" * 32})
+    mirror._send_one("out")
+
+    cases = [{key: value for key, value in extra.tags.items() if key.startswith("review.case.")} for extra in sent]
+    assert cases == [{head: "accept", followup: "accept, reject"}, {head: "none", followup: "accept, reject"}]
+
+
+def test_only_the_newest_cases_are_told_one_by_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "MOST_TAGGED", 2)
+    rows = [
+        {"case_id": f"case-{at}", "read": "with_ai", "is_stale": at == 2, "verdict": "accept", "when": f"2026-01-0{at}"}
+        for at in (1, 2, 3)
+    ]
+
+    assert case_tags(rows) == {"review.case.case-3": "accept", "review.case.case-2": "stale"}

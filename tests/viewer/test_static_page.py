@@ -8,8 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from diascope.imaging.heatmap_preview import COLOURS
-from diascope.viewer.slices import HEAT_PART
+from diascope.viewer.slices import MAP_COLOURS
 from diascope.viewer.static_page import joined_modules, static_page
 
 SCRIPT = re.compile(r"<script(?P<how>[^>]*)>(?P<text>.*?)</script>", re.DOTALL)
@@ -38,16 +37,14 @@ def test_every_module_is_joined_after_those_it_needs(web: Path) -> None:
         assert used <= set(defined[:at]), name
 
 
-def test_the_page_paints_heat_in_the_colours_of_the_server(web: Path) -> None:
-    text = (web / "js" / "heat_cut.js").read_text(encoding="utf-8")
+def test_the_page_paints_maps_in_the_colours_of_the_server(web: Path) -> None:
+    text = (web / "js" / "local_maps.js").read_text(encoding="utf-8")
 
-    colours = re.search(r"HEAT_COLOURS = (.*);", text)
-    part = re.search(r"HEAT_PART = (.*);", text)
+    found = {name: json.loads(stops) for name, stops in re.findall(r"^  (\w+): (\[\[.*\]\]),$", text, re.MULTILINE)}
 
-    assert colours
-    assert part
-    assert [tuple(one) for one in json.loads(colours[1])] == list(COLOURS)
-    assert float(part[1]) == HEAT_PART
+    assert {name: [tuple(one) for one in stops] for name, stops in found.items()} == {
+        name: list(stops) for name, stops in MAP_COLOURS.items()
+    }
 
 
 def test_data_cannot_end_the_script_they_stand_in(web: Path) -> None:

@@ -29,7 +29,7 @@ def test_stored_voxels_are_those_that_nibabel_reads(viewer: Viewer) -> None:
     assert len(files) >= 9
     with Scratch() as scratch:
         for file in files:
-            assert np.array_equal(scratch.voxels(file), np.asarray(nib.load(file).dataobj)), file.name
+            assert np.array_equal(scratch.voxels(file), nib.load(file).dataobj.get_unscaled()), file.name
 
 
 def test_a_map_of_300_labels_comes_in_two_files_that_add_up(viewer: Viewer) -> None:
@@ -112,7 +112,7 @@ def test_a_missing_file_is_told_in_its_place_and_the_rest_is_drawn(viewer: Viewe
 
     case = browser.get(viewer.address(role)).json
 
-    parts = [one for kind in ("segmentations", "heatmaps") for one in case[kind]]
+    parts = [one for kind in ("segmentations", "heatmaps", "uncertainty") for one in case[kind]]
     missing = [one for one in parts if one["url"] is None]
     assert missing
     assert {one["error"]["code"] for one in missing} == {"missing_file"}

@@ -102,6 +102,28 @@ def values_on_grid(
         yield slab, seen.numpy()
 
 
+def steps_on_grid(
+    source: tuple[NDArray[np.float32], NDArray[np.float64]], shape: Shape, affine: NDArray[np.float64], top: float
+) -> NDArray[np.uint8]:
+    """Interpolate numbers trilinearly to the voxels of another grid, in 255 steps from 0 to `top`.
+
+    Slab by slab: the numbers are never held at full size. Outside the source's grid they are 0.
+
+    Args:
+        source: (x, y, z) numbers, and their (4, 4) affine to the frame that both share.
+        shape: (i, j, k) of the target.
+        affine: (4, 4) of the target, to the same frame.
+        top: What 255 stands for; above 0.
+
+    Returns:
+        (i, j, k) uint8.
+    """
+    found = np.zeros(shape, np.uint8)
+    for slab, numbers in values_on_grid(*source, shape, affine, outside=0.0):
+        found[slab] = np.clip(np.rint(numbers * (255 / top)), 0, 255).astype(np.uint8)
+    return found
+
+
 def straighten(volume: Volume) -> Volume:
     """Resample a sheared image (gantry tilt) to right angles; others come back as they are.
 

@@ -7,6 +7,7 @@ from typing import Literal
 
 from diascope.findings import Failure, ImageFacts
 from diascope.geometry import Space
+from diascope.image_facts import SliceNaming
 
 FRAME = "frame_of_reference"
 """Where `Series.selection` names the frame that an image lies in."""
@@ -32,6 +33,10 @@ class Series:
             (series description, protocol name), by lower-case name.
         notes: What a reader should know about how it was put together.
         interpolated_slices: Slices of each volume that no file holds: computed from their neighbours.
+        series_number: SeriesNumber; None where the source has none.
+        slices_named_by: What `slice_numbers` are; None where the source numbers no slices.
+        slice_numbers: Of the first volume, along k: by which a workstation finds the slice; None where no file
+            holds it.
         details: What the reader needs besides, by name; plain and picklable.
     """
 
@@ -46,6 +51,9 @@ class Series:
     selection: Mapping[str, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     interpolated_slices: int = 0
+    series_number: int | None = None
+    slices_named_by: SliceNaming | None = None
+    slice_numbers: tuple[int | None, ...] = ()
     details: Mapping[str, object] = field(default_factory=dict)
 
 

@@ -11,7 +11,7 @@ from isal import igzip
 from numpy.typing import NDArray
 
 from diascope.geometry import Grid, PixelGrid, Space, check_same_space
-from diascope.volume import ColourImage, Heatmap, Mask, Volume
+from diascope.volume import ColourImage, Heatmap, Mask, Steps, Volume
 
 # zlib's level 6 takes 16 s for a chest CT and saves a few per cent; ISA-L's
 # level 1 takes under a second (measured: notes on inference, 3d).
@@ -80,6 +80,13 @@ def write_mask(path: Path, mask: Mask) -> None:
 def write_heatmap(path: Path, heatmap: Heatmap) -> None:
     """Write a heatmap on its own grid, raw values as float32."""
     _save(path, _nifti(heatmap.data.astype(np.float32), heatmap.space))
+
+
+def write_steps(path: Path, steps: Steps) -> None:
+    """Write numbers in steps: one byte per voxel, and a slope that gives the numbers back."""
+    image = _nifti(steps.data, steps.space)
+    image.header.set_slope_inter(steps.top / 255, 0)
+    _save(path, image)
 
 
 def _nifti(data: NDArray[np.generic], space: Space) -> nib.Nifti1Image:

@@ -29,18 +29,19 @@ from diascope.io.decode import decode
 from diascope.io.outfolder import OutFolder, file_digest, folder_in_the_making
 from diascope.io.selection import Choice
 from diascope.io.series import RefusedImage, Series
-from diascope.io.write_nifti import write_heatmap, write_mask, write_volume
+from diascope.io.write_nifti import write_heatmap, write_mask, write_steps, write_volume
 from diascope.run.answers import Said, answers_of
 from diascope.run.features import farthest, features_of, write_seen
 from diascope.run.heatmaps import HeatmapOrder, MadeMap, draw_maps, make_maps, of_case, settle_maps, standings_of
 from diascope.run.image_record import captions, doubts, image_file, record_images
 from diascope.run.record import in_words
 from diascope.run.suitability import check_suits, not_shown_to_suit, outside_limits
+from diascope.run.uncertainty_maps import Unsure, uncertainty_maps
 from diascope.run.within import Awaited, Spoken, settle
 from diascope.tasks.inference import Precision
 from diascope.tasks.uncertainty import Averaged, ask
 from diascope.tasks.uncertainty_settings import UncertaintySettings
-from diascope.volume import ColourImage, Heatmap, Mask, Volume
+from diascope.volume import ColourImage, Heatmap, Mask, Steps, Volume
 
 PREVIEW = "preview.png"
 """A picture of the case, below its folder."""
@@ -153,6 +154,7 @@ class CaseResults:
         report: The report.
         masks: Label maps by file name below the case folder.
         heatmaps: Heatmaps by file name, too.
+        unsure: Maps of how unsure each voxel is, by file name, too.
         preview: (rows, columns, 3) uint8; None if there is nothing to show.
         features: What the networks saw of the images.
         kept: Probabilities of labels by file name, where the run was asked to keep them.
@@ -162,6 +164,7 @@ class CaseResults:
     report: CaseReport
     masks: dict[str, Mask]
     heatmaps: dict[str, Heatmap]
+    unsure: dict[str, Steps]
     preview: NDArray[np.uint8] | None
     features: tuple[ImageFeatures, ...] = ()
     kept: Mapping[str, Volume] = field(default_factory=dict)
@@ -233,6 +236,13 @@ def finish(inferred: CaseOutputs) -> CaseResults:
     maps = of_case(inferred.maps, said.finding_ids)
     standings = standings_of(maps, images.pairs(), inferred.outputs, features)
     heatmaps, records = settle_maps(maps, spaces, standings)
+    unsure, unsure_records = uncertainty_maps(
+        (
+            Unsure(bundle, volume, seen, one, job.file_of(bundle, volume))
+            for (bundle, volume), seen, one in zip(images.pairs(), inferred.outputs, inferred.averaged, strict=True)
+        ),
+        job.uncertainty,
+    )
     report = CaseReport(
         case_id=job.case_id,
         status="done",
@@ -243,6 +253,7 @@ def finish(inferred: CaseOutputs) -> CaseResults:
         findings=said.findings,
         predictions=said.predictions,
         heatmaps=records if job.heatmaps is not None else None,
+        uncertainty=unsure_records,
         confidence=said.confidence,
         confidence_kind=said.confidence_kind,
         out_of_distribution=farthest(features, {bundle.name: bundle for bundle in job.bundles}),
@@ -256,7 +267,7 @@ def finish(inferred: CaseOutputs) -> CaseResults:
     )
     report = replace(report, review_first=bool(reasons), review_reasons=reasons)
     preview = _preview(images, report, said.masks, heatmaps)
-    return CaseResults(images, report, said.masks, heatmaps, preview, features, said.kept)
+    return CaseResults(images, report, said.masks, heatmaps, unsure, preview, features, said.kept)
 
 
 def write(results: CaseResults) -> CaseReport:
@@ -273,6 +284,8 @@ def write(results: CaseResults) -> CaseReport:
             write_volume(folder / file, shares)
         for file, heatmap in results.heatmaps.items():
             write_heatmap(folder / file, heatmap)
+        for file, steps in results.unsure.items():
+            write_steps(folder / file, steps)
         write_seen(folder, results.features)
         drawn = tuple(replace(one, sha256=file_digest(folder / one.file)) for one in results.report.segmentations or ())
         report = replace(results.report, segmentations=drawn)

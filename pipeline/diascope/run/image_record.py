@@ -6,6 +6,7 @@ from typing import Protocol
 
 from diascope.findings import CaseReport, ImageFacts, ImageRecord, SpaceKind
 from diascope.geometry import Grid, IndexGrid, PixelGrid, Space
+from diascope.image_facts import slice_runs
 from diascope.imaging.numbers import count_missing
 from diascope.io.channels import lies_on
 from diascope.io.selection import Choice
@@ -120,6 +121,9 @@ def _record(series: Series, study: Study, volume: Volume | None) -> ImageRecord:
         is_inverted=volume is not None and volume.is_inverted,
         interpolated_slices=series.interpolated_slices,
         channel_of=tuple(_channels(series, study.choices)),
+        series_number=series.series_number,
+        slices_named_by=series.slices_named_by,
+        slice_runs=slice_runs(series.slice_numbers),
     )
 
 

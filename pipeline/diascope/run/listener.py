@@ -11,6 +11,7 @@ from diascope.run.record import CaseRow, RunRecord, write_record
 from diascope.run.report.heatmap_figure import heatmap_figure
 from diascope.run.report.page import write_report
 from diascope.run.report.summary import RunSummary, summarise
+from diascope.run.report.viewer_links import links_note
 from diascope.run.tracking.tracker import DatasetDescription, RunDescription, Tracker, open_tracker
 
 _DIGEST_DIGITS = 32
@@ -88,7 +89,8 @@ class TrackedRun(ReportWriter):
         self._tracker.log_file(out.report_html.name, pictures="inside")
         for case_id in summary.previews:
             self._tracker.log_file(f"cases/{case_id}/preview.png", folder=f"previews/{case_id}", pictures="is_one")
-        result = self._tracker.finish(note=_note(summary))
+        links = links_note(out, summary, self._order.config.tracking.viewer_url)
+        result = self._tracker.finish(note=_note(summary) + links)
         if result.run_id:
             write_record(out, replace(record, tracking_run=result.run_id))
 

@@ -23,7 +23,7 @@ from diascope.io.outfolder import OutFolder, write_atomic
 _PACKAGES = ("torch", "monai", "numpy", "scipy", "scikit-image", "nibabel", "pydicom", "mlflow")
 
 # Settings that hold paths or addresses of a person's machine, or say who released a file.
-_PRIVATE_SETTINGS = {"key_file", "dir", "uri", "release"}
+_PRIVATE_SETTINGS = {"key_file", "dir", "uri", "viewer_url", "release"}
 _UNTOLD = "not told: it is compared with names of files"
 
 

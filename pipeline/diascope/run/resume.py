@@ -107,6 +107,7 @@ def _small_files(report: CaseReport) -> Iterator[str]:
     yield PREVIEW
     yield from (drawn.file for drawn in report.segmentations or ())
     yield from (heatmap.file for heatmap in report.heatmaps or ())
+    yield from (unsure.file for unsure in report.uncertainty or ())
     # Not every network has features: one without says "gone" at both times.
     yield from (feature_file(bundle.name) for bundle in report.bundles)
 

@@ -25,6 +25,7 @@ from diascope.geometry import Space, affine_of
 from diascope.imaging.resample import GridOfLogits, values_on_grid
 from diascope.tasks.features import watched
 from diascope.tasks.inference import Precision, run_network
+from diascope.tasks.uncertainty_map import unsure_voxels
 from diascope.tasks.uncertainty_settings import UncertaintySettings
 
 Logits = NDArray[np.float32]
@@ -52,6 +53,7 @@ class Averaged:
             averaged ones; empty for a single answer, and where there are no voxels.
         features: (d,) of the first plain answer; None where the network has no map.
         layer: Name of the layer they come from.
+        entropy_of_each: (...) bit, the mean entropy of the answers at each voxel; None where it was not asked for.
     """
 
     logits: Logits
@@ -59,6 +61,7 @@ class Averaged:
     agreement: Mapping[int, float] = field(default_factory=dict)
     features: Logits | None = None
     layer: str = ""
+    entropy_of_each: Logits | None = None
 
 
 def ask(
@@ -86,14 +89,19 @@ def ask(
     if len(networks) == 1 and not settings.asks_again:
         return Averaged(first, features=features, layer=watch.layer)
     total, winners, members = np.zeros_like(first), [], 0
+    is_compared = settings.map == "disagreement" and first.ndim == 4
+    entropies: Logits | None = np.zeros(first.shape[1:], np.float32) if is_compared else None
     for logits in chain([first], _further(networks, prepared, settings, precision)):
         total += probabilities(logits, activation)
         if activation == "softmax":
             winners.append(logits.argmax(axis=0).astype(np.uint8))
+        if entropies is not None:
+            entropies += unsure_voxels(logits, "entropy", activation)
         members += 1
     mean = np.clip(total / np.float32(members), LEAST, 1 - LEAST)
     together: Logits = np.log(mean) if activation == "softmax" else np.log(mean / (1 - mean))
-    return Averaged(together, members, _agreement(winners, together), features, watch.layer)
+    each = None if entropies is None else entropies / np.float32(members)
+    return Averaged(together, members, _agreement(winners, together), features, watch.layer, each)
 
 
 def probabilities(logits: Logits, activation: Activation = "softmax") -> Logits:

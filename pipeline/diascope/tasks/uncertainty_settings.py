@@ -29,6 +29,10 @@ class UncertaintySettings(Settings):
     keep_probabilities: bool = False
     """Keep each label's probability beside the label map: `diascope evaluate` learns the bound on misses from it."""
 
+    map: Literal["none", "entropy", "least_confidence", "disagreement"] = "none"
+    """Write beside every label map how unsure each voxel is: as entropy, as 1 less the highest probability, or, of
+    several answers, by how much they disagree."""
+
     @property
     def asks_again(self) -> bool:
         """Whether one pass is not all."""
@@ -45,6 +49,12 @@ def check_answers(bundle: BundleInfo, settings: UncertaintySettings) -> None:
         raise ConfigError(
             f"{bundle.name} marks boxes, which cannot be averaged over several answers",
             hint="leave mirrors, dropout_draws and ensemble out, or run it in a folder of its own",
+            code="unfit_uncertainty",
+        )
+    if settings.map == "disagreement" and not settings.asks_again and not bundle.members:
+        raise ConfigError(
+            f"{bundle.name} is asked once, and one answer cannot disagree with itself",
+            hint="set uncertainty.mirrors, dropout_draws or an ensemble, or uncertainty.map to entropy",
             code="unfit_uncertainty",
         )
     with_side = sided(bundle.block.labels.values())

@@ -207,6 +207,7 @@ def _case(desk: Desk, request: Request) -> Response:
         # What is odd beside its batch is told by the table of cases, and by no report.
         sampling, _ = drawn(desk.index.place_of(out_id, case.case_id), case.report)
         answer["review_first"] = sampling == "review_first"
+        answer["review_reasons"] += desk.index.reasons_in_batch(out_id, case.case_id)
     return json_answer(answer)
 
 
@@ -263,7 +264,7 @@ def _slices(desk: Desk, request: Request) -> Response:
 
 def _slice(desk: Desk, request: Request) -> Response:
     asked = checked_query(SliceAsked, request)
-    if asked.seg or asked.heat or asked.truth:
+    if asked.seg or asked.heat or asked.unc or asked.truth:
         _check_shown(desk, request)
     return slice_answer(_opened(desk, request), asked, request, desk.scratch)
 

@@ -44,6 +44,9 @@ def volume_file(case: CaseFiles, name: str, scratch: Scratch) -> Path:
     maps = case.report.heatmaps or ()
     if kind == "heat" and rest.isdecimal() and int(rest) < len(maps):
         return inside(case.folder, maps[int(rest)].file)
+    unsure = case.report.uncertainty or ()
+    if kind == "unc" and rest.isdecimal() and int(rest) < len(unsure):
+        return inside(case.folder, unsure[int(rest)].file)
     raise Problem("no_such_image", "the case has no file of this name", "reload the case")
 
 

@@ -5,7 +5,17 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from diascope.findings import CaseReport, Finding, HeatmapRecord, ImageRecord, Label, Measurement, Segmentation
+from diascope.findings import (
+    BoxIJK,
+    CaseReport,
+    Finding,
+    HeatmapRecord,
+    ImageRecord,
+    Label,
+    Measurement,
+    Segmentation,
+    UncertaintyMap,
+)
 from diascope.geometry import affine_of
 from diascope.viewer.answers import Problem, error_part
 from diascope.viewer.outs import ServedOut, inside
@@ -13,6 +23,9 @@ from diascope.viewer.volumes import LabelPart, image_file, label_parts, preview_
 from diascope.viewer.voxels import read_header, stamp_of
 
 MM3_PER_ML = 1000.0
+
+COIN_FLIP = {"entropy": 1.0, "least_confidence": 0.5}
+"""Of two classes that are equally likely, in the unit of each kind of map."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +110,7 @@ def case_answer(case: CaseFiles, *, hides_ai: bool) -> dict[str, Any]:
         "classes": _classes(report),
         "measurements": [asdict(one) for one in report.measurements or ()],
         "checks": [asdict(one) for one in report.checks or ()],
-        "uncertainty": [],
+        "uncertainty": [_uncertainty(case, at, record) for at, record in enumerate(report.uncertainty or ())],
         "confidence": report.confidence,
         "confidence_kind": report.confidence_kind,
         "out_of_distribution": report.out_of_distribution,
@@ -182,6 +195,8 @@ def _bare_image(record: ImageRecord) -> dict[str, Any]:
         "chosen_for": list(record.chosen_for),
         "not_chosen": list(record.not_chosen),
         "files": record.files,
+        "series_number": record.series_number,
+        "series_description": dict(record.facts.extra).get("SeriesDescription"),
     }
 
 
@@ -226,9 +241,29 @@ def _voxels(number: Measurement | None) -> float | None:
     return number.value if number is not None and number.unit == "voxel" else None
 
 
+def _uncertainty(case: CaseFiles, at: int, record: UncertaintyMap) -> dict[str, Any]:
+    answer: dict[str, Any] = asdict(record) | {"name": f"unc-{at}", "shown_to": shown_to(record)}
+    del answer["file"]
+    try:
+        stamp = stamp_of(inside(case.folder, record.file))
+    except Problem as problem:
+        return answer | {"url": None, "error": error_part(problem)}
+    return answer | {"url": f"{case.address}/volume/unc-{at}.nii.gz?v={stamp}", "error": None}
+
+
+def shown_to(record: UncertaintyMap) -> float:
+    """Give the value that has the last colour: a coin flip between two classes, so that cases can be compared.
+
+    How far answers disagree has no such mark; there it is the highest value of the map.
+    """
+    if record.kind == "disagreement":
+        return record.highest or record.limit
+    return min(record.limit, COIN_FLIP[record.kind])
+
+
 def _heatmap(case: CaseFiles, at: int, record: HeatmapRecord) -> dict[str, Any]:
     answer: dict[str, Any] = {
-        **{name: getattr(record, name) for name in ("bundle", "image_id", "target", "method", "trust")},
+        **{name: getattr(record, name) for name in ("bundle", "image_id", "target", "method", "trust", "finding_id")},
         "name": f"heat-{at}",
         "trust_reason": record.trust_reason,
         "raw_range": list(record.raw_range),
@@ -255,6 +290,38 @@ def _finding(case: CaseFiles, finding: Finding) -> dict[str, Any]:
         **asdict(finding),
         "confidence_kind": kind,
         "centre_ijk": [(one + other - 1) / 2 for one, other in zip(low, high, strict=True)],
-        "source_series": finding.image_id,
-        "source_instance": None,
+        "source": source_of(case.report, finding.image_id, finding.box_ijk),
     }
+
+
+def source_of(report: CaseReport, image_id: str, box_ijk: BoxIJK) -> dict[str, Any]:
+    """Tell where in its source a box lies, so that it is found on a workstation.
+
+    Returns:
+        `named_by` says what the numbers are: `instance_number`, `frame_number` (from 1), or `slice_index` (k from
+        0) where the source numbers no slices. `centre` is that of the slice at the middle of the box, None where no
+        file holds it; `ranges` are the first and last number of every run without holes that the box spans.
+    """
+    record = next((one for one in report.images if one.image_id == image_id), None)
+    low, high = box_ijk[0][2], box_ijk[1][2]
+    middle = (low + high - 1) // 2
+    if record is None or record.slices_named_by is None:
+        named = {"named_by": "slice_index", "centre": middle, "ranges": [[low, high - 1]]}
+    else:
+        numbers = sorted({n for k in range(low, high) if (n := record.slice_number(k)) is not None})
+        named = {
+            "named_by": record.slices_named_by,
+            "centre": record.slice_number(middle),
+            "ranges": _ranges(numbers),
+        }
+    return {"image_id": image_id, "series_number": record.series_number if record else None, **named}
+
+
+def _ranges(numbers: Sequence[int]) -> list[list[int]]:
+    found: list[list[int]] = []
+    for number in numbers:
+        if found and number == found[-1][1] + 1:
+            found[-1][1] = number
+        else:
+            found.append([number, number])
+    return found

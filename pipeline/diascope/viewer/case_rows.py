@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from diascope.run.report.odd_in_batch import odd_in_batch
+
 COLUMNS = ("status", "seconds", "confidence", "confidence_kind", "review_first", "error_code", "reason", "n_findings")
 Row = tuple[object, ...]
 
@@ -91,10 +93,13 @@ def row_of_table(row: Mapping[str, str]) -> Row:
     )
 
 
-def is_odd_in_batch(row: Mapping[str, str]) -> bool:
-    """Say whether a case is doubtful for its distance to the others of its batch."""
-    # The distance to the batch is known when all cases are done: cases.csv has it, no report has.
-    return row.get("review_first") == "true" and row.get("compared_with") == "batch"
+def odd_reason(row: Mapping[str, str]) -> str:
+    """Say why a row of cases.csv is flagged beside its batch; empty where it is not.
+
+    The distance to the batch is known when all cases are done: cases.csv has it, no report has.
+    """
+    reasons = odd_in_batch(row.get("compared_with") or "", _number(row.get("out_of_distribution")))
+    return reasons[0] if reasons and row.get("review_first") == "true" else ""
 
 
 def row_of_report(file: Path) -> Row:

@@ -6,10 +6,12 @@ from typing import cast
 
 from starlette.requests import Request
 
+from diascope.run.report.case_address import ANY_FOLDER
 from diascope.viewer.answers import Problem
 from diascope.viewer.corrections import Drafts
 from diascope.viewer.index import CaseIndex
 from diascope.viewer.mirror import Mirror
+from diascope.viewer.mlflow_page import MlflowPages
 from diascope.viewer.outs import ServedOut
 from diascope.viewer.record import Record
 from diascope.viewer.sessions import Session, Sessions
@@ -34,6 +36,7 @@ class Desk:
         truths: Finds the truth of a case.
         mirror: Sends what readers said to MLflow.
         users: Who may sign in with a password; none where a token opens the session.
+        mlflow: Finds the page of a batch in MLflow.
         closing: Set when the server ends.
     """
 
@@ -47,6 +50,7 @@ class Desk:
     truths: Truths
     mirror: Mirror
     users: Users
+    mlflow: MlflowPages
     closing: threading.Event
 
     def out(self, request: Request) -> ServedOut:
@@ -55,10 +59,17 @@ class Desk:
         Raises:
             Problem: There is none of that name.
         """
-        out = self.index.outs.get(request.path_params["out"])
+        name = request.path_params["out"]
+        out = self.folder_with(request.path_params.get("case_id", "")) if name == ANY_FOLDER else None
+        out = out or self.index.outs.get(name)
         if out is None:
             raise Problem("no_such_case", "there is no output folder of this name", "go back to the worklist")
         return out
+
+    def folder_with(self, case_id: str) -> ServedOut | None:
+        """Find the first output folder that holds a case: links from elsewhere do not name the folder."""
+        rows = self.index.query("SELECT out_id FROM cases WHERE case_id = ? ORDER BY out_id", (case_id,))
+        return self.index.outs[rows[0][0]] if rows else None
 
 
 def session_of(request: Request) -> Session:

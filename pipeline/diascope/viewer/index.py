@@ -17,7 +17,7 @@ from pathlib import Path
 from diascope.viewer.case_rows import (
     COLUMNS,
     CaseFacts,
-    is_odd_in_batch,
+    odd_reason,
     read_csv,
     read_facts,
     row_of_report,
@@ -36,7 +36,7 @@ CREATE TABLE cases (
   is_read INTEGER NOT NULL DEFAULT 0, modality TEXT NOT NULL DEFAULT '', sex TEXT NOT NULL DEFAULT '',
   age_years TEXT NOT NULL DEFAULT '', labels TEXT NOT NULL DEFAULT '[]', reasons TEXT NOT NULL DEFAULT '[]',
   patient_key TEXT NOT NULL DEFAULT '', days INTEGER, digest TEXT NOT NULL DEFAULT '', mtime INTEGER NOT NULL DEFAULT 0,
-  batch_first INTEGER NOT NULL DEFAULT 0, batch_digest TEXT NOT NULL DEFAULT '',
+  batch_reason TEXT NOT NULL DEFAULT '', batch_digest TEXT NOT NULL DEFAULT '',
   PRIMARY KEY (out_id, case_id)
 );
 CREATE INDEX by_patient ON cases (patient_key) WHERE patient_key != '';
@@ -220,7 +220,7 @@ class CaseIndex:
         )
         self._db.execute(
             "UPDATE cases SET review_first = 1"
-            " WHERE out_id = ? AND case_id = ? AND batch_first AND batch_digest = digest",
+            " WHERE out_id = ? AND case_id = ? AND batch_reason != '' AND batch_digest = digest",
             here,
         )
         self._columns.touch([here])
@@ -230,7 +230,7 @@ class CaseIndex:
     def _take_in(self, out: ServedOut, *, is_new_table: bool) -> None:
         listed = read_csv(out.folder.cases_csv)
         rows = {row["case_id"]: row_of_table(row) for row in listed if row.get("case_id")}
-        odd = {row.get("case_id") for row in listed if is_odd_in_batch(row)}
+        odd = {row.get("case_id", ""): why for row in listed if (why := odd_reason(row))}
         if is_new_table:
             self._db.execute("UPDATE cases SET batch_digest = '' WHERE out_id = ?", (out.out_id,))
         there = _case_folders(out.folder.cases)
@@ -242,13 +242,13 @@ class CaseIndex:
             # Written after the table: what the run has done since is told by the report itself.
             if case_id not in rows and known.get(case_id) != mtime:
                 rows[case_id] = row_of_report(out.folder.case(case_id) / "case.json")
-        columns = ("out_id", "case_id", "mtime", "batch_first", *COLUMNS)
+        columns = ("out_id", "case_id", "mtime", "batch_reason", *COLUMNS)
         self._db.executemany(
             f"INSERT INTO cases ({', '.join(columns)}, place, is_sample) VALUES ({', '.join('?' * len(columns))}, 0, 0)"  # noqa: S608
             " ON CONFLICT (out_id, case_id) DO UPDATE SET"
             " is_read = CASE WHEN mtime = excluded.mtime THEN is_read ELSE 0 END, "
             + ", ".join(f"{name} = excluded.{name}" for name in columns[2:]),
-            ((out.out_id, case_id, there.get(case_id, 0), int(case_id in odd), *row) for case_id, row in rows.items()),
+            ((out.out_id, case_id, there.get(case_id, 0), odd.get(case_id, ""), *row) for case_id, row in rows.items()),
         )
         files = read_csv(out.folder.rejects_csv)
         self._db.execute("DELETE FROM files WHERE out_id = ?", (out.out_id,))
@@ -274,12 +274,23 @@ class CaseIndex:
                 ((place.at, place.is_sample, place.probability, out_id, case_id) for case_id, place in found.items()),
             )
 
+    def reasons_in_batch(self, out_id: str, case_id: str) -> list[str]:
+        """Say why a case was flagged beside its batch; empty where it was not, or was done again since."""
+        rows = self.query("SELECT * FROM cases WHERE out_id = ? AND case_id = ?", (out_id, case_id))
+        return batch_reasons(rows[0]) if rows else []
+
     def place_of(self, out_id: str, case_id: str) -> Place | None:
         """Tell how a case came into the queue; None where there is no such case."""
         rows = self.query(
             "SELECT place, is_sample, probability FROM cases WHERE out_id = ? AND case_id = ?", (out_id, case_id)
         )
         return Place(rows[0][0], bool(rows[0][1]), rows[0][2]) if rows else None
+
+
+def batch_reasons(row: sqlite3.Row) -> list[str]:
+    """Read off a row of the table what was said of a case beside its batch, if it is about the present result."""
+    is_present = row["batch_digest"] in {"", row["digest"]}
+    return [row["batch_reason"]] if row["batch_reason"] and row["review_first"] and is_present else []
 
 
 def _stamp(out: ServedOut) -> tuple[int, ...]:

@@ -22,6 +22,9 @@ log = logging.getLogger(__name__)
 # A reader who goes from case to case gives a verdict every few seconds: they are sent together, at the next pause.
 QUIET_SECONDS = 30.0
 
+# Of more cases than these the newest are told one by one; nobody reads a page of thousands of tags.
+MOST_TAGGED = 500
+
 Send = Callable[[ServedOut, Extra], None]
 
 
@@ -38,6 +41,7 @@ class Mirror:
         self._read = read
         self._send = send or _to_mlflow
         self._touched: dict[str, float] = {}
+        self._tagged: dict[str, set[str]] = {}
         self._changed = threading.Condition()
         self._is_closing = False
         self._thread = threading.Thread(target=self._work, name="mirror", daemon=True)
@@ -79,11 +83,31 @@ class Mirror:
             return
         try:
             out, tables = self._read(out_id)
-            self._send(out, Extra(review_metrics(tables.verdicts), review_tags(tables.verdicts)))
+            tags = review_tags(tables.verdicts) | self._case_tags(out_id, tables)
+            self._send(out, Extra(review_metrics(tables.verdicts), tags))
         except PipelineError as error:
             log.warning("verdicts are saved, but were not sent to MLflow: %s", error)
         except Exception:
             log.warning("verdicts are saved, but were not sent to MLflow", exc_info=True)
+
+    def _case_tags(self, out_id: str, tables: Tables) -> dict[str, str]:
+        # A verdict that was taken back since: a tag cannot be left out of MLflow, only say so.
+        now = case_tags(tables.verdicts)
+        gone = dict.fromkeys(self._tagged.get(out_id, set()) - now.keys(), "none")
+        self._tagged[out_id] = set(now)
+        return gone | now
+
+
+def case_tags(rows: Sequence[Mapping[str, Any]]) -> dict[str, str]:
+    """Say of each case what readers decided: `accept`, or all words where they differ; `stale` after a new result."""
+    said: dict[str, set[str]] = {}
+    newest: dict[str, str] = {}
+    for row in rows:
+        if row["read"] == "with_ai":
+            said.setdefault(row["case_id"], set()).add("stale" if row["is_stale"] else row["verdict"])
+            newest[row["case_id"]] = max(newest.get(row["case_id"], ""), str(row["when"]))
+    kept = sorted(said, key=lambda case_id: newest[case_id], reverse=True)[:MOST_TAGGED]
+    return {f"review.case.{case_id}": ", ".join(sorted(said[case_id])) for case_id in kept}
 
 
 def review_metrics(rows: Sequence[Mapping[str, Any]]) -> dict[str, float]:

@@ -14,6 +14,7 @@ from diascope.io.splits import SplitSettings
 from diascope.viewer.answers import Problem
 from diascope.viewer.case_files import preview, volume_file
 from diascope.viewer.case_page import CaseFiles, case_answer, open_case
+from diascope.viewer.case_rows import odd_reason, read_csv
 from diascope.viewer.corrections import FOLDER, versions
 from diascope.viewer.outs import ServedOut
 from diascope.viewer.record import Shelf
@@ -108,13 +109,17 @@ def gathered(
     if not cases:
         raise ConfigError("there is no case to export", hint="name cases with --case")
     content: dict[str, Any] = {"session": dict(session), "worklist": {"rows": []}, "cases": {}, "files": {}}
+    tables: dict[str, dict[str, dict[str, str]]] = {}
     size = 0
     with Scratch() as scratch:
         for case in cases:
-            answer = case_answer(case, hides_ai=False)
+            if case.out.out_id not in tables:
+                tables[case.out.out_id] = {row.get("case_id", ""): row for row in read_csv(case.out.folder.cases_csv)}
+            listed = tables[case.out.out_id].get(case.case_id, {})
+            answer = with_batch(case, case_answer(case, hides_ai=False), listed)
             empty: dict[str, Any] = {"verdicts": [], "corrections": [], "truth": [], "prior": None, "next": None}
             content["cases"][f"{case.out.out_id}/{case.case_id}"] = answer | empty | {"prev": None, "position": None}
-            content["worklist"]["rows"].append(_row(case))
+            content["worklist"]["rows"].append(with_batch(case, _row(case), listed))
             for url, file in _files(case, answer, scratch):
                 text = base64.b64encode(file.read_bytes()).decode()
                 content["files"][url] = text
@@ -126,6 +131,23 @@ def gathered(
                         code="too_large",
                     )
     return content
+
+
+def with_batch(case: CaseFiles, answer: dict[str, Any], listed: Mapping[str, str]) -> dict[str, Any]:
+    """Add why a case was flagged beside its batch, unless it was done again since the table of cases was written.
+
+    Args:
+        case: The case.
+        answer: What is told of it.
+        listed: Its row of cases.csv.
+    """
+    table = case.out.folder.cases_csv
+    try:
+        is_present = (case.folder / "case.json").stat().st_mtime_ns <= table.stat().st_mtime_ns
+    except OSError:
+        return answer
+    reason = odd_reason(listed) if is_present else ""
+    return answer | {"review_first": True, "review_reasons": [*answer["review_reasons"], reason]} if reason else answer
 
 
 def _rows(case: CaseFiles, *, is_accepted: bool) -> Iterable[ManifestRow]:
@@ -201,7 +223,7 @@ def _row(case: CaseFiles) -> dict[str, Any]:
 
 
 def _files(case: CaseFiles, answer: Mapping[str, Any], scratch: Scratch) -> Iterable[tuple[str, Path]]:
-    for kind in ("images", "segmentations", "heatmaps"):
+    for kind in ("images", "segmentations", "heatmaps", "uncertainty"):
         for one in answer[kind]:
             if one["url"] is not None:
                 name = one["url"].partition("?")[0].rpartition("/")[2].removesuffix(".nii.gz")

@@ -22,6 +22,7 @@ from diascope.viewer.desk import Desk
 from diascope.viewer.guard import access
 from diascope.viewer.index import CaseIndex
 from diascope.viewer.mirror import Mirror
+from diascope.viewer.mlflow_page import MlflowPages
 from diascope.viewer.outs import ServedOut, open_outs
 from diascope.viewer.record import Record, open_shelves
 from diascope.viewer.review_export import Tables, tables_of
@@ -96,6 +97,7 @@ def started(folders: Sequence[Path], settings: ViewSettings) -> Iterator[Started
             truths=Truths(settings.truth, scratch),
             mirror=mirror,
             users=users,
+            mlflow=MlflowPages(settings.mlflow_url),
             closing=threading.Event(),
         )
         config = uvicorn.Config(

@@ -188,5 +188,5 @@ def _out(desk: Desk, out: ServedOut, reviewer: str) -> dict[str, Any]:
         "running": bool(facts) and not facts.get("finished"),
         "config": facts.get("config_name", ""),
         "bundles": [{name: one.get(name) for name in ("name", "version", "research_only")} for one in bundles],
-        "mlflow_url": None,
+        "mlflow_url": desk.mlflow.url(out),
     }

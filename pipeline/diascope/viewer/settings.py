@@ -55,6 +55,9 @@ class ViewSettings(Settings):
     mirror: bool = True
     """Send verdicts to the batch's MLflow run, as tags and metrics."""
 
+    mlflow_url: Annotated[str, Field(pattern=r"^(https?://[^\s#?@]+)?$")] = ""
+    """Where MLflow's pages are, for the link to a batch's run; by default the tracking server, if it is one."""
+
     export_mb: Annotated[float, Field(gt=0)] = 100.0
     """How large an exported page may be, in megabytes."""
 

@@ -1,22 +1,33 @@
 """Slices drawn by the server, as the page asks for them."""
 
-from collections.abc import Mapping
-from typing import Annotated, Literal
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.requests import Request
 from starlette.responses import Response
 
+from diascope.findings import HeatmapRecord, UncertaintyMap
 from diascope.imaging.intensity import GreyRange, grey_range
 from diascope.viewer.answers import Problem, json_answer
-from diascope.viewer.case_page import CaseFiles
+from diascope.viewer.case_page import CaseFiles, shown_to
 from diascope.viewer.outs import inside
-from diascope.viewer.slices import Display, HeatLayer, LabelLayer, describe, displays, draw_slice, encode
+from diascope.viewer.slices import (
+    MAP_COLOURS,
+    Display,
+    HeatLayer,
+    LabelLayer,
+    describe,
+    displays,
+    draw_slice,
+    encode,
+)
 from diascope.viewer.volumes import LabelPart, as_volume, image_file
 from diascope.viewer.voxels import Scratch, read_header, stamp_of
 from diascope.volume import Volume
 
 PlaneAsked = Literal["axial", "coronal", "sagittal"]
+Drawn = TypeVar("Drawn", HeatmapRecord, UncertaintyMap)
 
 
 class SliceAsked(BaseModel):
@@ -27,11 +38,22 @@ class SliceAsked(BaseModel):
     seg: Annotated[str, Field(max_length=2000)] = ""
     """Bundles whose label maps are drawn, with commas between them."""
 
-    heat: Annotated[str, Field(max_length=400)] = ""
-    """`bundle:target` of the heatmap that is drawn."""
+    heat: Annotated[str, Field(pattern=r"^(heat-\d{1,4})?$")] = ""
+    """Name of the heatmap that is drawn."""
 
     heat_min: Annotated[float, Field(ge=0, le=1)] = 0.0
-    """What is below this part of its range is not drawn."""
+    """What is below this part of its highest value is not drawn; what speaks against never is."""
+
+    heat_colours: Literal["inferno", "viridis", "plasma", "hot", "gray"] = "inferno"
+    heat_alpha: Annotated[float, Field(ge=0, le=1)] = 0.5
+
+    unc: Annotated[str, Field(pattern=r"^(unc-\d{1,4})?$")] = ""
+    """Name of the map of uncertainty that is drawn."""
+
+    unc_min: Annotated[float, Field(ge=0, le=1)] = 0.2
+    """What is below this part of its colours is not drawn."""
+
+    unc_alpha: Annotated[float, Field(ge=0, le=1)] = 0.6
 
     wl: Annotated[str, Field(max_length=60)] = ""
     """`lower,upper`: what is black and what is white; by default as the previews have it."""
@@ -65,8 +87,8 @@ def slice_answer(case: CaseFiles, asked: SliceAsked, request: Request, scratch: 
     at = _place(volume, request.path_params["plane"], request.path_params["index"])
     shown = _shown(volume, asked, is_inverted=record.is_inverted)
     layers = tuple(_label_layers(case, volume, asked, scratch))
-    heat = _heat_layer(case, volume.image_id, asked, scratch)
-    picture = draw_slice((volume.data, volume.space), shown, at, layers, heat)
+    maps = (_unsure_layer(case, volume.image_id, asked, scratch), _heat_layer(case, volume.image_id, asked, scratch))
+    picture = draw_slice((volume.data, volume.space), shown, at, layers, [one for one in maps if one is not None])
     headers = {"Cache-Control": "private, no-cache", "ETag": f'"{stamp_of(file)}"'}
     return Response(encode(picture), headers=headers, media_type="image/png")
 
@@ -111,11 +133,30 @@ def _layer(part: LabelPart, bundle: str, hidden: set[str], asked: SliceAsked, sc
 
 
 def _heat_layer(case: CaseFiles, image_id: str, asked: SliceAsked, scratch: Scratch) -> HeatLayer | None:
-    bundle, _, target = asked.heat.partition(":")
-    for record in case.report.heatmaps or ():
-        if (record.bundle, record.target, record.image_id) == (bundle, target, image_id):
-            file = inside(case.folder, record.file)
-            lowest, high = max(record.raw_range[0], 0.0), record.raw_range[1]
-            low = lowest + asked.heat_min * (high - lowest)
-            return HeatLayer(scratch.voxels(file), read_header(file).space, low, high)
-    return None
+    record = _named(case.report.heatmaps or (), asked.heat, image_id)
+    if record is None:
+        return None
+    file = inside(case.folder, record.file)
+    high = record.raw_range[1]
+    colours = MAP_COLOURS[asked.heat_colours]
+    return HeatLayer(
+        scratch.voxels(file), read_header(file).space, asked.heat_min * high, high, colours, asked.heat_alpha
+    )
+
+
+def _unsure_layer(case: CaseFiles, image_id: str, asked: SliceAsked, scratch: Scratch) -> HeatLayer | None:
+    record = _named(case.report.uncertainty or (), asked.unc, image_id)
+    if record is None:
+        return None
+    file = inside(case.folder, record.file)
+    header = read_header(file)
+    # In the steps of the file: a slice of a large map is not rescaled while somebody waits.
+    high = shown_to(record) / header.slope
+    low = max(asked.unc_min * high, 0.5)
+    # Not the colours of evidence: nobody shall take doubt for it.
+    return HeatLayer(scratch.voxels(file), header.space, low, high, MAP_COLOURS["viridis"], asked.unc_alpha)
+
+
+def _named(records: Sequence[Drawn], name: str, image_id: str) -> Drawn | None:
+    at = name.partition("-")[2]
+    return next((one for n, one in enumerate(records) if str(n) == at and one.image_id == image_id), None)

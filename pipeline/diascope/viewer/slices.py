@@ -23,6 +23,15 @@ MOST_PX = 640
 
 HEAT_PART = 0.5
 
+# As the page's own (local_maps.js), after matplotlib's of these names.
+MAP_COLOURS: Mapping[str, Sequence[tuple[int, int, int]]] = {
+    "inferno": HEAT_COLOURS,
+    "viridis": ((68, 1, 84), (59, 82, 139), (33, 145, 140), (94, 201, 98), (253, 231, 37)),
+    "plasma": ((13, 8, 135), (126, 3, 168), (204, 71, 120), (248, 149, 64), (240, 249, 33)),
+    "hot": ((3, 0, 0), (178, 0, 0), (255, 106, 0), (255, 255, 32), (255, 255, 255)),
+    "gray": ((0, 0, 0), (255, 255, 255)),
+}
+
 
 @dataclass(frozen=True, slots=True)
 class Display:
@@ -62,19 +71,23 @@ class LabelLayer:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class HeatLayer:
-    """A heatmap to be drawn.
+    """A heatmap, or a map of uncertainty, to be drawn.
 
     Attributes:
         data: (i, j, k) raw values on its own grid.
         space: Where they lie.
         low: What is below is not drawn.
         high: Shown brightest.
+        colours: From that of 0 to that of `high`.
+        opacity: 0..1.
     """
 
     data: NDArray[Any]
     space: Space
     low: float
     high: float
+    colours: Sequence[tuple[int, int, int]] = HEAT_COLOURS
+    opacity: float = HEAT_PART
 
 
 def displays(space: Space) -> tuple[Display, ...]:
@@ -88,7 +101,7 @@ def draw_slice(
     shown: GreyRange,
     at: tuple[Display, int],
     labels: Sequence[LabelLayer] = (),
-    heat: HeatLayer | None = None,
+    maps: Sequence[HeatLayer] = (),
 ) -> NDArray[np.uint8]:
     """Draw a slice; boxes, letters and crosshair are the page's.
 
@@ -97,7 +110,7 @@ def draw_slice(
         shown: What is black and what is white.
         at: Which plane, and which slice of it.
         labels: Label maps on the same voxels.
-        heat: A heatmap, below them.
+        maps: Heatmaps and the like, below them, the first lowest.
 
     Returns:
         (rows, columns, 3) uint8, RGB.
@@ -107,7 +120,7 @@ def draw_slice(
     size = (display.width_px, display.height_px)
     grey = np.ascontiguousarray(to_grey(display.plane.cut(data, index), shown))
     picture = np.asarray(Image.fromarray(grey).resize(size, Image.Resampling.BILINEAR).convert("RGB"))
-    if heat is not None:
+    for heat in maps:
         picture = _with_heat(picture, heat, space, display, index)
     for layer in labels:
         picture = _with_labels(picture, display.plane.cut(layer.data, index), layer)
@@ -215,10 +228,10 @@ def _with_heat(
     values = _heat_at(heat, space, display, index)
     if heat.high <= heat.low:
         return picture
-    part = np.clip((values - heat.low) / (heat.high - heat.low), 0, 1)
-    places = np.linspace(0, 1, len(HEAT_COLOURS))
-    colours = np.stack([np.interp(part, places, [one[c] for one in HEAT_COLOURS]) for c in range(3)], axis=-1)
-    opacity = np.where(values > heat.low, HEAT_PART, 0.0)[:, :, None]
+    part = np.clip(values / heat.high, 0, 1)
+    places = np.linspace(0, 1, len(heat.colours))
+    colours = np.stack([np.interp(part, places, [one[c] for one in heat.colours]) for c in range(3)], axis=-1)
+    opacity = np.where(values > heat.low, heat.opacity, 0.0)[:, :, None]
     painted: NDArray[np.uint8] = (picture * (1 - opacity) + colours * opacity).round().astype(np.uint8)
     return painted
 

@@ -9,7 +9,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
 from diascope.viewer.columns import Columns, Flags, Said, SortName
-from diascope.viewer.index import CaseIndex
+from diascope.viewer.index import CaseIndex, batch_reasons
 
 ListName = Literal["open", "reviewed", "failed", "nothing_to_do", "refused", "quarantined", "all", "urgent", "mine"]
 
@@ -264,7 +264,7 @@ def _row(row: sqlite3.Row, *, blinded: bool) -> dict[str, Any]:
         "confidence": row["confidence"],
         "confidence_kind": row["confidence_kind"],
         "review_first": bool(row["review_first"]),
-        "review_reasons": json.loads(row["reasons"]),
+        "review_reasons": [*json.loads(row["reasons"]), *batch_reasons(row)],
         "urgent": bool(row["urgent"]),
         "is_sample": bool(row["is_sample"]),
         "n_findings": None if n_findings is None else int(n_findings),

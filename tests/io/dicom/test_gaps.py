@@ -90,6 +90,7 @@ def test_a_gap_is_filled_between_its_neighbours_on_request(tmp_path: Path) -> No
     np.testing.assert_allclose(volume.data[:, :, 3], halfway, atol=0.5)
     assert any("1 of 11 slices were interpolated" in note for note in only_series(found).notes)
     assert only_series(found).interpolated_slices == 1
+    assert only_series(found).slice_numbers == (1, 2, 3, None, 5, 6, 7, 8, 9, 10, 11)
 
 
 def test_uneven_slices_are_resampled_where_they_truly_lie(tmp_path: Path) -> None:

@@ -250,3 +250,33 @@ def test_each_radiograph_of_a_series_is_an_image_of_its_own(tmp_path: Path) -> N
 
     assert len(found.series) == 3
     assert len({series.case_id for series in found.series}) == 1
+
+
+def test_every_slice_keeps_the_number_by_which_a_workstation_finds_it(tmp_path: Path) -> None:
+    phantom = Phantom()
+    # As an interleaved scanner numbers them: not in the order of their places.
+    numbers = [1, 3, 5, 7, 9, 11, 2, 4, 6, 8, 10]
+
+    def numbered(k: int, dataset: Dataset) -> Dataset:
+        dataset.InstanceNumber, dataset.SeriesNumber = numbers[k], 301
+        return dataset
+
+    write_series(tmp_path, phantom, numbered)
+
+    series = only_series(read(tmp_path))
+
+    assert (series.series_number, series.slices_named_by) == (301, "instance_number")
+    assert series.slice_numbers == tuple(numbers)
+
+
+def test_slices_without_a_number_have_none_and_a_series_number_that_is_a_name_is_not_kept(tmp_path: Path) -> None:
+    def unnumbered(k: int, dataset: Dataset) -> Dataset:
+        del dataset.InstanceNumber
+        dataset.add_new(0x00200011, "LO", "DOE^JANE")
+        return dataset
+
+    write_series(tmp_path, Phantom(), unnumbered)
+
+    series = only_series(read(tmp_path))
+
+    assert (series.series_number, series.slices_named_by, series.slice_numbers) == (None, None, ())

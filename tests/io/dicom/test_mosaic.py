@@ -68,6 +68,11 @@ def test_a_siemens_mosaic_is_the_volume_of_its_tiles(tmp_path: Path) -> None:
     assert isinstance(volume.space, Grid)
     np.testing.assert_allclose(volume.space.affine, phantom.affine_ras_mm, atol=1e-4)
     np.testing.assert_array_equal(volume.data, phantom.data)
+    # All its slices are in one file.
+    series = only_series(read(tmp_path))
+    assert series.slices_named_by == "instance_number"
+    assert len(series.slice_numbers) == 11
+    assert len(set(series.slice_numbers)) == 1
 
 
 def test_tiles_stacked_against_the_normal_come_out_along_it(tmp_path: Path) -> None:

@@ -34,6 +34,20 @@ def test_an_enhanced_file_gives_the_volume_of_its_frames(tmp_path: Path) -> None
     np.testing.assert_array_equal(volume.data, phantom.data)
 
 
+def test_the_slices_of_an_enhanced_file_are_named_by_their_frames(tmp_path: Path) -> None:
+    file = enhanced(Phantom())
+    normal = Phantom().directions[:, 2]
+    positions = [group.PlanePositionSequence[0].ImagePositionPatient for group in file.PerFrameFunctionalGroupsSequence]
+    save(file, tmp_path / "enhanced")
+
+    series = only_series(read(tmp_path))
+
+    assert series.slices_named_by == "frame_number"
+    along_mm = [np.array(positions[(number or 0) - 1]) @ normal for number in series.slice_numbers]
+    assert len(along_mm) == 11
+    assert (np.diff(along_mm) > 0).all()
+
+
 def test_an_enhanced_file_lies_where_highdicom_puts_it(tmp_path: Path) -> None:
     path = save(enhanced(Phantom()), tmp_path / "enhanced")
 

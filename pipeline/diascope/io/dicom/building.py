@@ -8,6 +8,7 @@ import numpy as np
 from diascope.errors import IncompleteSeries, InputError, UnsupportedInput
 from diascope.findings import ImageFacts
 from diascope.geometry import Space
+from diascope.image_facts import SliceNaming
 from diascope.io.dicom.geometry import Placement, flat_space_of, grid_of
 from diascope.io.dicom.headers import Header, Layout
 from diascope.io.dicom.ordering import Ordered, order
@@ -16,6 +17,9 @@ from diascope.io.dicom.splitting import Slice, Stack
 from diascope.io.facts import plane_of
 from diascope.io.reader import IngestSettings
 from diascope.io.series import FRAME, Series
+
+MOST_DIGITS = 12
+"""Characters of DICOM's integer strings (PS3.5, 6.2)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +59,7 @@ def image_of(stack: Stack, case_id: str, image_id: str, settings: IngestSettings
     selection = dict(first.header.common.selection)
     if is_scout:
         selection["is_localizer"] = "yes"
+    named_by, numbers = _slice_numbers(ordered.volumes[0], placement)
     if first.header.frame_of_reference:
         selection[FRAME] = first.header.frame_of_reference
     return Series(
@@ -74,8 +79,31 @@ def image_of(stack: Stack, case_id: str, image_id: str, settings: IngestSettings
             *sorted({note for header in headers for note in header.notes}),
         ),
         interpolated_slices=sum(0 < part < 1 for _, part in placement.between),
+        series_number=_whole(selection.get("series_number", "")),
+        slices_named_by=named_by,
+        slice_numbers=numbers,
         details={"plan": _plan(ordered, headers, placement, first)},
     )
+
+
+def _slice_numbers(slices: Sequence[Slice], placement: Placement) -> tuple[SliceNaming | None, tuple[int | None, ...]]:
+    """Find the numbers by which a workstation finds each slice along k.
+
+    Frames of a file share its InstanceNumber, and are counted from 1 (PS3.3, C.7.6.6.1.2).
+    """
+    is_of_many = any(len(one.header.frames) > 1 and one.frame.tile < 0 for one in slices)
+    found = [one.frame.number + 1 if is_of_many else one.header.instance for one in slices]
+    if None in found:
+        return None, ()
+    if placement.between:
+        # A slice between two that are there is in no file.
+        found = [None if 0 < part < 1 else found[below + int(part)] for below, part in placement.between]
+    return "frame_number" if is_of_many else "instance_number", tuple(found)
+
+
+def _whole(text: str) -> int | None:
+    # An IS has at most 12 characters; what is no number may be a name.
+    return int(text) if len(text) <= MOST_DIGITS and text.lstrip("+-").isdecimal() and text.isascii() else None
 
 
 def _scale_note(ordered: Ordered) -> tuple[str, ...]:

@@ -19,6 +19,7 @@ from diascope.findings import read_report
 from diascope.io.outfolder import OutFolder
 from diascope.run.record import CaseRow, RunRecord, read_record
 from diascope.run.report.heatmap_table import HeatmapSummary, read_heatmaps, sum_up
+from diascope.run.report.odd_in_batch import odd_in_batch
 
 # More than this nobody looks through on one page; the viewer shows them all.
 MOST_PREVIEWS = 200
@@ -255,14 +256,8 @@ def _doubts(out: OutFolder, rows: Sequence[CaseRow]) -> Iterator[Doubt]:
     for row in doubtful[:MOST_DOUBTS]:
         report = out.case(row.case_id) / "case.json"
         reasons = read_report(report).review_reasons if report.is_file() else ()
-        yield Doubt(row.case_id, row.confidence, (*reasons, *_odd_in_batch(row)))
-
-
-def _odd_in_batch(row: CaseRow) -> tuple[str, ...]:
-    # Only the whole batch knows it, so it is not in the report of the case.
-    if row.compared_with != "batch" or (row.out_of_distribution or 0.0) <= 1:
-        return ()
-    return (f"unlike the other cases of this batch ({row.out_of_distribution:.1f} times the border of what is usual)",)
+        odd = odd_in_batch(row.compared_with, row.out_of_distribution)
+        yield Doubt(row.case_id, row.confidence, (*reasons, *odd))
 
 
 def _sample(out: OutFolder, rows: Sequence[CaseRow]) -> Iterator[str]:

@@ -60,12 +60,15 @@ def add_to_batch(root: Path, extra: Extra, tell: Tell) -> SendResult | None:
     if last is None:
         return None
     ended = [event.body["status"] for event in content.events if event.run == last.run and event.kind == "ended"]
-    # The demo keeps a store of its own in its output folder.
-    own = root / "mlflow" / "mlflow.db"
-    settings = TrackingSettings(uri=f"sqlite:///{own.absolute()}") if own.is_file() else TrackingSettings()
-    tracker = MlflowTracker(root, sync_target(root, settings), tell)
+    tracker = MlflowTracker(root, sync_target(root, settings_of(root)), tell)
     tracker.start(RunDescription(str(last.body.get("name", "")), str(last.body["same_as"])))
     return log_extra(tracker, extra, ended[-1] if ended else "KILLED")
+
+
+def settings_of(root: Path) -> TrackingSettings:
+    """Find where a batch was tracked that says no more of it: the demo keeps a store of its own in its folder."""
+    own = root / "mlflow" / "mlflow.db"
+    return TrackingSettings(uri=f"sqlite:///{own.absolute()}") if own.is_file() else TrackingSettings()
 
 
 def log_extra(tracker: Tracker, extra: Extra, status: Ending) -> SendResult:

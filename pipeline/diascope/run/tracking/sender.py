@@ -253,7 +253,8 @@ class _Sending:
         return int(text) if text.isdigit() else 0
 
     def _receipt(self, run: str, upto: int) -> None:
-        add_receipt(self.root / "tracking.jsonl", Receipt(self.target.digest, run, self.run_id, upto))
+        receipt = Receipt(self.target.digest, run, self.run_id, upto, self.experiment_id)
+        add_receipt(self.root / "tracking.jsonl", receipt)
 
     def _send(self, batch: Sequence[Event]) -> None:
         """Send events of one kind, the number of the last as a tag at the end."""

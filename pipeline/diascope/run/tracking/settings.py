@@ -1,6 +1,8 @@
 """What a person may say about tracking; no MLflow in here."""
 
-from typing import Literal
+from typing import Annotated, Literal
+
+from pydantic import Field
 
 from diascope.config import Settings
 
@@ -16,6 +18,10 @@ class TrackingSettings(Settings):
 
     experiment: str = "diascope"
     """Name of the MLflow experiment."""
+
+    viewer_url: Annotated[str, Field(pattern=r"^(https?://[^\s#?@]+)?$")] = ""
+    """Where readers reach `diascope view`, such as https://reading.example/diascope: MLflow's pages of a run then link
+    to its cases and findings. Where it is not set they tell the paths."""
 
     artifacts: Literal["auto", "all", "none"] = "auto"
     """auto: pictures go to a store on this machine only, tables and the report anywhere. all: pictures go to a

@@ -50,12 +50,14 @@ class Receipt:
         run: Which run of this folder.
         run_id: Its id over there.
         upto: Number of the last event it has.
+        experiment_id: MLflow's id of the experiment; empty in receipts of an older version.
     """
 
     destination: str
     run: str
     run_id: str
     upto: int
+    experiment_id: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,8 +149,7 @@ def add_receipt(path: Path, receipt: Receipt) -> None:
     Raises:
         OutputError: The disk is full.
     """
-    body = {"destination": receipt.destination, "run_id": receipt.run_id, "upto": receipt.upto}
-    append_line(path, {"kind": "sent", "run": receipt.run, **body})
+    append_line(path, {"kind": "sent", **asdict(receipt)})
 
 
 def note_skipped(path: Path, skipped: Skipped) -> None:
@@ -173,7 +174,8 @@ def read_spool(path: Path) -> SpoolContent:
         if line is None:
             damaged += bool(text.strip())
         elif line["kind"] == "sent":
-            receipts.append(Receipt(line["destination"], line["run"], line["run_id"], line["upto"]))
+            told = (line["destination"], line["run"], line["run_id"], line["upto"])
+            receipts.append(Receipt(*told, line.get("experiment_id", "")))
         elif line["kind"] == "skipped":
             skipped.append(Skipped(line["destination"], line["seq"], line["reason"]))
         else:

@@ -77,7 +77,8 @@ export class ExportApi {
     if (path === "session") return this.data.session;
     if (path === "worklist") return this.#worklist(parameters);
     if (path === "next") return this.#neighbour(parameters);
-    const found = this.data.cases[path.replace(/^case\//, "")];
+    const named = path.replace(/^case\//, "");
+    const found = this.data.cases[named] || Object.values(this.data.cases).find((one) => `-/${one.case_id}` === named);
     if (!found) throw new ApiError(404, { reason: "this case is not in the exported page" });
     return found;
   }

@@ -39,12 +39,28 @@ export function spoken(name) {
   return String(name ?? "").replaceAll("_", " ");
 }
 
-/** Where the source of a finding is, for somebody who opens it on a workstation. */
-export function sourceText(finding) {
-  const parts = [];
-  if (finding.source_series) parts.push(`series ${String(finding.source_series).slice(0, 8)}`);
-  if (finding.source_instance !== null && finding.source_instance !== undefined) parts.push(`image ${finding.source_instance}`);
-  return parts.join(", ");
+const SLICE_WORDS = { instance_number: "image", frame_number: "frame", slice_index: "slice index" };
+
+/**
+ * Where a finding is in its source, for somebody who opens it on a workstation: the slice in its middle, and all it
+ * lies on. A source that numbers no slices (NIfTI) says so: its slices are counted from 0.
+ */
+export function sourceText({ source }, image) {
+  if (!source) return "";
+  const word = SLICE_WORDS[source.named_by];
+  const all = source.ranges.map(([first, last]) => (first === last ? `${first}` : `${first} to ${last}`)).join(", ");
+  const centre = source.centre === null ? "between images" : `${word} ${source.centre}`;
+  const isOne = all === `${source.centre}`;
+  const counted = source.named_by === "slice_index" ? "from 0" : "";
+  const span = [isOne || !all ? "" : `spans ${all}`, counted].filter(Boolean).join(", ");
+  return [seriesText(source.series_number, image), span ? `${centre} (${span})` : centre].filter(Boolean).join("  ·  ");
+}
+
+/** What the source calls a series; its description only where it was allow-listed, since it is free text. */
+export function seriesText(number, image) {
+  const description = image?.series_description;
+  if (number === null || number === undefined) return description ? `series ${description}` : "";
+  return description ? `series ${number} ${description}` : `series ${number}`;
 }
 
 /** The middle of a half-open voxel box, on a voxel centre. @returns {[number, number, number]} */
@@ -83,7 +99,8 @@ export function imageChoiceText(image, at) {
   const facts = image.facts || {};
   const taken = [image.modality || facts.modality, facts.plane, facts.view, facts.sequence, facts.contrast ? "contrast" : ""].filter(Boolean).join(" ");
   const bundles = (image.chosen_for || []).map(spoken).join(", ");
-  return `${at + 1}  ${taken}  ·  ${bundles || "no network"}`;
+  const series = seriesText(image.series_number, image);
+  return `${at + 1}  ${[series, taken].filter(Boolean).join(" ")}  ·  ${bundles || "no network"}`;
 }
 
 /** A score: a percentage only where it was calibrated, else the network's own number. */
@@ -111,6 +128,19 @@ export const TRUST = {
   unsupported: { name: "unsupported", tone: "bad" },
   unchecked: { name: "not checked", tone: "plain" },
 };
+
+/** A map of uncertainty in words: by which measure, of how many answers, its unit. */
+export function unsureText(map) {
+  const again = { ensemble: "an ensemble", mirrors: "mirrored images", dropout: "dropout draws" };
+  const asked = map.asked_again.map((one) => again[one]).join(", ");
+  const several = `${map.answers} answers (${asked})`;
+  const unit = (value) => (map.unit === "bit" ? `${value.toFixed(2)} bit` : value.toFixed(2));
+  if (map.kind === "disagreement") return { name: "Disagreement", how: `By how much ${several} disagree (mutual information).`, unit };
+  const of = map.answers > 1 ? `the average of ${several}` : "a single answer";
+  return map.kind === "entropy"
+    ? { name: "Entropy", how: `Entropy of the probabilities of ${of}.`, unit }
+    : { name: "1 - highest probability", how: `1 less the highest probability of ${of}.`, unit };
+}
 
 /** A date as the reader's clock shows it. */
 export function timeText(when) {

@@ -34,7 +34,6 @@ export class CaseView {
     this.picture.onChange = () => this.#moved();
     this.picture.onShown = () => this.#loadMaps();
     this.picture.sceneOf = () => this.#scene();
-    this.picture.heatOf = () => this.overlays.heatToCut(this.caseData, this.imageId);
     this.picture.sliceQuery = () => this.overlays.sliceQuery(this.caseData, this.imageId, this.picture.isHuge);
   }
 
@@ -74,8 +73,9 @@ export class CaseView {
     if (query.ov !== undefined) this.#showOnly(query.ov.split(","));
     this.selectedId = query.finding || null;
     this.picture.windows = new Map();
+    const found = (caseData.findings || []).find((one) => one.finding_id === query.finding);
     // The next case is read when this one is there: it must not wait for the other.
-    this.showImage(query.image || firstImage(caseData), query).finally(() => this.turn === turn && this.app.prefetchAfter(caseData));
+    this.showImage(query.image || found?.image_id || firstImage(caseData), query).finally(() => this.turn === turn && this.app.prefetchAfter(caseData));
   }
 
   /** Show an image of this case: the one with results first. */
@@ -134,7 +134,9 @@ export class CaseView {
   select(findingId) {
     this.selectedId = findingId;
     if (this.selected) this.jumpToBox(this.selected.box_ijk);
-    this.changed({ maps: this.picture.view.has3d });
+    const explained = onImage(this.caseData.heatmaps, this.imageId).find((one) => one.finding_id === findingId);
+    if (explained) this.overlays.heat.key = explained.name;
+    this.changed({ maps: this.picture.view.has3d || Boolean(explained) });
     this.frame.panels.querySelector(".finding.is-selected")?.scrollIntoView({ block: "nearest" });
   }
 
@@ -213,11 +215,18 @@ export class CaseView {
   setOpacity(kind, value) {
     this.overlays.opacity[kind] = value;
     this.picture.refresh();
-    if (kind === "heat" || this.#isBurnt()) this.#loadMaps();
+    if (kind !== "seg" || this.#isBurnt()) this.#loadMaps();
   }
 
   setHeat(change) {
     Object.assign(this.overlays.heat, change);
+    if ("threshold" in change) this.#loadMaps();
+    else this.changed({ maps: true });
+  }
+
+  setUncertainty(change) {
+    Object.assign(this.overlays.uncertainty, change);
+    // A slider that is being moved must not be replaced by a new one.
     if ("threshold" in change) this.#loadMaps();
     else this.changed({ maps: true });
   }
@@ -284,10 +293,16 @@ export class CaseView {
     await Promise.all(missing.map(read));
     if (!isStill()) return;
     this.picture.refresh();
-    if (this.picture.stage.kind === "slices") return void this.picture.recut();
+    const isCutHere = this.picture.stage.kind === "slices";
+    if (isCutHere && !this.api.isReadOnly) return void this.picture.recut();
     try {
-      const wanted = await overlays.gpuOverlays(caseData, imageId, this.app.volumes, this.picture.view.has3d);
+      const volumeAt = (url) => this.app.volumes.get(url).then((nifti) => this.picture.placed(nifti));
+      const wanted = await overlays.gpuOverlays(caseData, imageId, volumeAt, this.picture.view.has3d);
       if (!isStill()) return;
+      if (isCutHere) {
+        this.picture.localMaps = wanted;
+        return void this.picture.recut();
+      }
       await this.picture.stage.setOverlays(wanted);
       if (this.picture.view.has3d) this.#boxesIn3d();
     } catch (error) {

@@ -174,8 +174,10 @@ class App {
     document.body.append(this.sheet);
   }
 
-  async #showCase({ out, caseId, query }) {
+  async #showCase({ out: named, caseId, query }) {
     const view = this.caseView;
+    const out = await this.#folderOf(named, caseId);
+    if (out !== named) this.setAddress(formatAddress({ page: "case", out, caseId, query }));
     this.#show(view.node, view.actions);
     document.title = `diascope: ${caseId}`;
     try {
@@ -184,6 +186,12 @@ class App {
       const back = button("Back to the worklist", () => this.goToList(), { class: "go" });
       this.#show(el("main", { class: "gate" }, el("div", { class: "gate-card" }, el("h2", {}, "This case cannot be shown"), el("p", {}, error.message), el("p", {}, error.cure), back)), { worklist: () => this.goToList() });
     }
+  }
+
+  /** A link from elsewhere does not say in which folder a case is. */
+  async #folderOf(named, caseId) {
+    if (named !== "-") return named;
+    return this.caseOf(named, caseId).then((found) => found.out, () => named);
   }
 
   #show(node, actions = {}) {

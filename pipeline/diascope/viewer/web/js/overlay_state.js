@@ -15,17 +15,18 @@ export class OverlayState {
     this.show = { seg: true, heat: false, box: true, truth: true, uncertainty: false };
     this.isOutline = false;
     this.isHidden = false;
-    this.opacity = { seg: 0.45, heat: 0.6 };
+    this.opacity = { seg: 0.45, heat: 0.6, uncertainty: 0.6 };
     this.labelOpacity = new Map();
     this.hidden = new Set();
     this.heat = { key: null, threshold: 0.35, colormap: "inferno", allowed: new Set() };
+    this.uncertainty = { name: null, threshold: 0.2 };
     this.maps = new Map();
     this.versions = new Map();
   }
 
   /** The heatmaps of an image, each with its key. */
   heatmaps(caseData, imageId) {
-    return onImage(caseData.heatmaps, imageId).map((map) => ({ ...map, key: `${map.bundle}:${map.target}` }));
+    return onImage(caseData.heatmaps, imageId).map((map) => ({ ...map, key: map.name }));
   }
 
   /** The chosen heatmap, and whether it may be drawn: an unsupported one only when it was asked for. */
@@ -34,6 +35,12 @@ export class OverlayState {
     const map = maps.find((one) => one.key === this.heat.key) || maps.find((one) => one.trust !== "unsupported") || maps[0];
     if (!map) return null;
     return { ...map, isDrawable: Boolean(map.url) && (map.trust !== "unsupported" || this.heat.allowed.has(map.key)) };
+  }
+
+  /** The chosen map of how unsure each voxel is; null where there is none. */
+  chosenUncertainty(caseData, imageId) {
+    const maps = onImage(caseData.uncertainty, imageId);
+    return maps.find((one) => one.name === this.uncertainty.name) || maps.find((one) => one.url) || maps[0] || null;
   }
 
   /** Label maps of an image, each in the version that is looked at: the newest correction, unless another was chosen. */
@@ -72,8 +79,10 @@ export class OverlayState {
   labelMaps(caseData, imageId, volumeOf, { withSegmentation }) {
     if (this.isHidden) return [];
     const shown = [];
-    // Areas would hide the heatmap below them.
-    const isOutline = this.isOutline || (this.show.heat && Boolean(this.chosenHeat(caseData, imageId)?.isDrawable));
+    // Areas would hide the map below them.
+    const isOverMap = (this.show.heat && Boolean(this.chosenHeat(caseData, imageId)?.isDrawable))
+      || (this.show.uncertainty && Boolean(this.chosenUncertainty(caseData, imageId)?.url));
+    const isOutline = this.isOutline || isOverMap;
     if (this.show.seg && withSegmentation) {
       for (const map of this.segmentations(caseData, imageId)) {
         const nifti = volumeOf(map.url);
@@ -120,23 +129,22 @@ export class OverlayState {
   }
 
   /** What NiiVue draws over the image: the heatmap, uncertainty, and in 3-D the label maps. */
-  async gpuOverlays(caseData, imageId, volumes, has3d) {
+  async gpuOverlays(caseData, imageId, volumeAt, has3d) {
     const wanted = [];
     if (has3d && this.show.seg) {
       for (const map of this.segmentations(caseData, imageId).filter((one) => one.url)) {
         // NiiVue takes one opacity for the whole map: a label is there or not.
         const colours = lutOf(map.labels, (label) => (this.hidden.has(labelKey(map, label)) ? 0 : 1));
-        wanted.push({ key: `3d:${map.url}`, nifti: await volumes.get(map.url), colours, opacity: this.opacity.seg });
+        wanted.push({ key: `3d:${map.url}`, nifti: await volumeAt(map.url), colours, opacity: this.opacity.seg });
       }
     }
-    if (this.show.uncertainty) {
-      for (const map of onImage(caseData.uncertainty, imageId).filter((one) => one.url)) {
-        wanted.push({ key: map.url, nifti: await volumes.get(map.url), colormap: "viridis", range: map.raw_range || [0.05, 1], opacity: this.opacity.heat });
-      }
+    const unsure = this.chosenUncertainty(caseData, imageId);
+    if (this.show.uncertainty && unsure?.url) {
+      wanted.push({ key: unsure.url, nifti: await volumeAt(unsure.url), colormap: "viridis", range: this.uncertaintyRange(unsure), opacity: this.opacity.uncertainty });
     }
     const heat = this.chosenHeat(caseData, imageId);
     if (this.show.heat && heat?.isDrawable) {
-      const nifti = await volumes.get(heat.url);
+      const nifti = await volumeAt(heat.url);
       wanted.push({ key: heat.url, nifti, colormap: this.heat.colormap, range: this.heatRange(heat), opacity: this.opacity.heat });
     }
     return wanted;
@@ -148,12 +156,9 @@ export class OverlayState {
     return [Math.max(this.heat.threshold, 0.001) * most, most];
   }
 
-  /** The heatmap for slices that the page itself cuts, with the range that the server's slices have. */
-  heatToCut(caseData, imageId) {
-    const heat = this.chosenHeat(caseData, imageId);
-    if (this.isHidden || !this.show.heat || !heat?.isDrawable) return null;
-    const [lowest, highest] = [Math.max(heat.raw_range[0], 0), heat.raw_range[1]];
-    return { ...heat, range: [lowest + this.heat.threshold * (highest - lowest), highest] };
+  /** Colours from the threshold on, counted from certainty to a coin flip: the same in every case. */
+  uncertaintyRange(map) {
+    return [Math.max(this.uncertainty.threshold, 0.004) * map.shown_to, map.shown_to];
   }
 
   /**
@@ -165,12 +170,16 @@ export class OverlayState {
     const heat = this.chosenHeat(caseData, imageId);
     const maps = this.segmentations(caseData, imageId);
     const query = {};
-    if (this.show.heat && heat?.isDrawable) Object.assign(query, { heat: heat.key, heat_min: this.heat.threshold.toFixed(3) });
+    if (this.show.heat && heat?.isDrawable) Object.assign(query, { heat: heat.key, heat_min: this.heat.threshold.toFixed(3), heat_colours: this.heat.colormap, heat_alpha: this.opacity.heat.toFixed(2) });
+    const unsure = this.chosenUncertainty(caseData, imageId);
+    if (this.show.uncertainty && unsure?.url) {
+      Object.assign(query, { unc: unsure.name, unc_min: this.uncertainty.threshold.toFixed(3), unc_alpha: this.opacity.uncertainty.toFixed(2) });
+    }
     if (withLabels && this.show.seg && maps.length) {
       const hidden = maps.flatMap((map) => map.labels.filter((label) => this.hidden.has(labelKey(map, label))).map((label) => `${map.bundle}:${label.value}`));
       Object.assign(query, { seg: [...new Set(maps.map((map) => map.bundle))].join(","), hidden: hidden.join(","), outline: this.isOutline });
     }
-    return Object.keys(query).length ? { ...query, alpha: this.opacity[query.seg ? "seg" : "heat"].toFixed(2) } : {};
+    return query.seg ? { ...query, alpha: this.opacity.seg.toFixed(2) } : query;
   }
 
   #alpha(map, label) {

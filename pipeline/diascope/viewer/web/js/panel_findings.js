@@ -24,7 +24,7 @@ export function findingsPanel(view) {
 function findingRow(view, finding, at) {
   const given = view.draft.findings.get(finding.finding_id) || {};
   const isSelected = finding.finding_id === view.selectedId;
-  const source = sourceText(finding);
+  const source = sourceText(finding, view.image);
   const score = el("span", { class: "score", title: `score ${finding.score.toFixed(3)}, ${confidenceText(finding.score_kind ?? finding.confidence_kind)}` },
     el("span", { class: "bar" }, el("span", { style: { width: `${Math.round(100 * finding.score)}%` } })), scoreText(finding.score, finding.score_kind ?? finding.confidence_kind));
   return el("li", { class: `finding${isSelected ? " is-selected" : ""}${given.verdict ? ` is-${given.verdict}` : ""}`, data: { finding: finding.finding_id } },

@@ -1,6 +1,6 @@
 /** Heatmap with its trust verdict, uncertainty, truth, and what classifiers say. */
 
-import { TRUST, confidenceText, onImage, scoreText, spoken } from "./case_facts.js";
+import { TRUST, confidenceText, onImage, scoreText, spoken, unsureText } from "./case_facts.js";
 import { button, dropDown, el } from "./dom.js";
 import { COLORMAPS } from "./overlay_state.js";
 import { slider, toggle } from "./panel_labels.js";
@@ -14,8 +14,14 @@ export function mapsPanel(view) {
   if (!heat && !truth.length && !uncertainty.length) return null;
   return el("section", { class: "panel", "aria-label": "Maps" },
     heat ? heatRows(view, heat) : null,
-    uncertainty.length ? [el("h2", {}, "Uncertainty"), el("div", { class: "tune" }, toggle("shown", overlays.show.uncertainty, () => view.actions.toggleUncertainty(), "I"))] : null,
+    uncertainty.length ? uncertaintyRows(view, uncertainty) : null,
     truth.length ? [el("h2", {}, "Truth"), el("div", { class: "tune" }, toggle("dashed outline", overlays.show.truth, () => view.actions.toggleTruth(), "T"))] : null);
+}
+
+/** What a heatmap explains; of a finding with its number in the list. */
+function targetText(view, map) {
+  const at = map.finding_id ? view.findings.findIndex((one) => one.finding_id === map.finding_id) : -1;
+  return at < 0 ? spoken(map.target) : `${spoken(map.target)}, finding ${at + 1}`;
 }
 
 function heatRows(view, heat) {
@@ -23,8 +29,8 @@ function heatRows(view, heat) {
   const maps = overlays.heatmaps(caseData, imageId);
   const trust = TRUST[heat.trust] || TRUST.unchecked;
   const choice = maps.length > 1
-    ? dropDown(maps.map((map) => [map.key, `${spoken(map.target)} (${TRUST[map.trust]?.name})`]), heat.key, (key) => view.setHeat({ key }), { "aria-label": "heatmap" })
-    : el("span", { class: "what" }, spoken(heat.target));
+    ? dropDown(maps.map((map) => [map.key, `${targetText(view, map)} (${TRUST[map.trust]?.name})`]), heat.key, (key) => view.setHeat({ key }), { "aria-label": "heatmap" })
+    : el("span", { class: "what" }, targetText(view, heat));
   return [
     el("h2", {}, "Heatmap", el("span", { class: "spacer" }), el("span", { class: `badge is-${trust.tone}`, title: "whether the map deserves trust" }, trust.name)),
     el("div", { class: "heat-choice" }, choice, el("span", { class: "method" }, spoken(heat.method))),
@@ -32,6 +38,41 @@ function heatRows(view, heat) {
     heat.trust_reason ? el("p", { class: "reason" }, heat.trust_reason) : null,
     heat.isDrawable ? heatTuning(view) : el("p", { class: "reason" }, "Not drawn: its checks speak against it. ",
       heat.url ? button("Draw it all the same", () => view.allowHeat(heat.key), { class: "quiet" }) : null),
+  ];
+}
+
+/** How unsure each voxel is: by which measure, of how many answers, and what the colours stand for. */
+function uncertaintyRows(view, maps) {
+  const { overlays } = view;
+  const map = overlays.chosenUncertainty(view.caseData, view.imageId);
+  const { name, how, unit } = unsureText(map);
+  const isOneNetwork = maps.every((one) => one.bundle === map.bundle);
+  const choice = maps.length > 1
+    ? dropDown(maps.map((one) => [one.name, isOneNetwork ? unsureText(one).name : `${unsureText(one).name}, ${spoken(one.bundle)}`]), map.name, (chosen) => view.setUncertainty({ name: chosen }), { "aria-label": "map of uncertainty" })
+    : el("span", { class: "what" }, name);
+  const below = el("span", { class: "below" });
+  const lowest = el("span", {});
+  const showFrom = (threshold) => {
+    below.style.width = `${100 * threshold}%`;
+    lowest.textContent = `from ${unit(threshold * map.shown_to)}`;
+  };
+  showFrom(overlays.uncertainty.threshold);
+  return [
+    el("h2", {}, "Uncertainty", el("span", { class: "spacer" }), el("span", { class: "badge is-plain", title: "the network's own doubt; it was not compared with any truth" }, "not calibrated")),
+    el("div", { class: "heat-choice" }, choice, isOneNetwork ? el("span", { class: "method" }, spoken(map.bundle)) : null),
+    el("p", { class: "reason" }, how),
+    map.error ? el("p", { class: "problem" }, map.error.reason) : null,
+    map.url ? [
+      el("div", { class: "tune" }, toggle("shown", overlays.show.uncertainty, () => view.actions.toggleUncertainty(), "I")),
+      el("div", { class: "tune" },
+        slider("from", overlays.uncertainty.threshold, (threshold) => {
+          showFrom(threshold);
+          view.setUncertainty({ threshold });
+        }, { "aria-label": "uncertainty from" }),
+        slider("opacity", overlays.opacity.uncertainty, (value) => view.setOpacity("uncertainty", value), { "aria-label": "opacity of uncertainty" })),
+      el("div", { class: "ramp is-viridis", "aria-label": "colours of uncertainty" },
+        below, lowest, el("span", {}, map.kind === "disagreement" ? `${unit(map.shown_to)}, the highest` : `${unit(map.shown_to)}, a coin flip`)),
+    ] : null,
   ];
 }
 
@@ -78,12 +119,18 @@ function sliceRow(view, rows) {
     chart, el("span", { class: "score" }, best.score.toFixed(2)));
 }
 
+function mlflowLink(session, outId) {
+  const url = session.outs?.find((one) => one.id === outId)?.mlflow_url;
+  return /^https?:/.test(url || "") ? el("p", {}, el("a", { href: url, target: "_blank", rel: "noreferrer noopener" }, "Run of this batch in MLflow")) : null;
+}
+
 /** Who and what: the image, why it is to be looked at, the networks, checks and numbers. @param {any} view */
 export function factsPanel(view) {
   const { caseData, image } = view;
   const notes = [...(image?.notes || []), ...(image?.note || [])];
   return el("details", { class: "panel facts" },
     el("summary", {}, "Case, networks and numbers"),
+    mlflowLink(view.session, caseData.out),
     (caseData.bundles || []).map((bundle) => el("p", {}, el("strong", {}, spoken(bundle.name)), ` ${bundle.version} `, bundle.research_only ? el("span", { class: "badge is-fair" }, "research only") : null, el("small", {}, ` ${bundle.licence || ""}`))),
     notes.map((note) => el("p", { class: "reason" }, note)),
     (caseData.checks || []).map((check) => el("p", {}, el("span", { class: `badge is-${check.passed === null ? "plain" : check.passed ? "good" : "bad"}` }, check.passed === null ? "open" : check.passed ? "passed" : "failed"), ` ${spoken(check.name)}: ${check.reason}`)),

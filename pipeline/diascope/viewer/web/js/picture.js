@@ -3,7 +3,6 @@
 import { clampToShape, displayAffine, rescaledAffine, spacingOf, toIjk, toMm, viewOf } from "./geometry.js";
 import { drawMarks } from "./canvas_marks.js";
 import { el } from "./dom.js";
-import { paintHeat } from "./heat_cut.js";
 import { cellsOf } from "./layout.js";
 import { percentileWindow, setFrame, valueAt } from "./nifti.js";
 import { listenToPointer } from "./pointer.js";
@@ -32,8 +31,8 @@ export class Picture {
     this.onChange = () => {};
     /** Gives what lies over the image: see `Scene` in canvas_marks.js. */
     this.sceneOf = () => ({ labelMaps: [], boxes: [], lines: [], brush: null });
-    /** The heatmap that the page itself paints into slices, with its range; null for none. */
-    this.heatOf = () => null;
+    /** Maps that the page itself paints into slices: see paintMaps in local_maps.js. */
+    this.localMaps = [];
     /** What the server burns into slices, as parameters of their address. */
     this.sliceQuery = () => ({});
     listenToPointer(this.marks, this);
@@ -70,7 +69,7 @@ export class Picture {
    */
   async open(caseData, imageId, wish = {}) {
     const image = caseData.images.find((one) => one.image_id === imageId);
-    Object.assign(this, { caseData, image, nifti: null, measured: [], draftBox: null });
+    Object.assign(this, { caseData, image, nifti: null, measured: [], draftBox: null, localMaps: [] });
     this.say("");
     this.#blank(true);
     if (!image?.url) return this.fail(image?.error);
@@ -145,25 +144,17 @@ export class Picture {
 
   /** Cut a slice: by the server, in an exported page by the page itself. */
   async cut({ plane, index, limits, isHidden }) {
-    if (this.api.isReadOnly) return this.#cutHere({ plane, index, limits }, isHidden ? null : this.heatOf());
+    if (this.api.isReadOnly) {
+      const maps = isHidden ? [] : this.localMaps || [];
+      return localCutter(this.nifti, this.stage.views, this.image.is_inverted, maps)({ plane, index, limits });
+    }
     const query = isHidden ? {} : this.sliceQuery();
     return this.slices.get(this.slices.address(this.caseData, this.image.image_id, { plane, index, limits, query }));
   }
 
-  async #cutHere(request, map) {
-    const { image, affine, shape, stage } = this;
-    const cut = await localCutter(this.nifti, stage.views, image.is_inverted)(request);
-    if (map) {
-      const nifti = await this.volumes.get(map.url);
-      const slice = { index: request.index, view: stage.views[request.plane], affine, shape, hasFrame: image.space === "grid" };
-      paintHeat(cut.getContext("2d"), slice, { nifti, affine: map.affine || nifti.affine, range: map.range });
-    }
-    return cut;
-  }
-
   /** Have slices cut anew if something else is to be burnt into them. */
   recut() {
-    const burnt = JSON.stringify([this.image?.image_id, this.sliceQuery()]);
+    const burnt = JSON.stringify([this.image?.image_id, this.sliceQuery(), (this.localMaps || []).map((map) => map.colormap)]);
     if (burnt !== this.burnt) this.stage.forget();
     this.burnt = burnt;
   }
@@ -271,6 +262,12 @@ export class Picture {
   /** Where the crosshair is, in RAS mm; null without a frame. */
   cursorMm() {
     return this.image?.space === "grid" && this.affine ? toMm(this.affine, this.view.cursor) : null;
+  }
+
+  /** Put a map in the place where it is drawn: off a patient frame it covers its image from edge to edge. */
+  placed(nifti) {
+    if (this.image.space !== "grid" && !nifti.hasFrame) setFrame(nifti, rescaledAffine(this.affine, this.shape, nifti.shape));
+    return nifti;
   }
 
   toIjk(mm) {

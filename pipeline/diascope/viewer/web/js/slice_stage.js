@@ -5,6 +5,7 @@
 
 import { Tile, spacingOf, viewOf } from "./geometry.js";
 import { cellsInPx } from "./layout.js";
+import { paintMaps } from "./local_maps.js";
 
 /** Which slices are asked for before they are wanted, in the direction of scrolling. */
 const AHEAD = [1, 2, 3, 4, -1];
@@ -213,8 +214,8 @@ export function aheadOf(index, last, count) {
   return AHEAD.map((step) => index + sense * step).filter((next) => next >= 0 && next < count);
 }
 
-/** Cut a slice in the page itself, out of a volume that it holds. */
-export function localCutter(nifti, views, isInverted) {
+/** Cut a slice in the page itself, out of a volume that it holds; `maps` as in paintMaps. */
+export function localCutter(nifti, views, isInverted, maps = []) {
   return async ({ plane, index, limits }) => {
     const view = views[plane];
     const strides = [1, nifti.shape[0], nifti.shape[0] * nifti.shape[1]];
@@ -235,6 +236,14 @@ export function localCutter(nifti, views, isInverted) {
         at += 4;
       }
     }
+    const voxelAt = (x, y) => {
+      const ijk = [0, 0, 0];
+      ijk[view.normal] = index;
+      ijk[view.horizontal] = view.horizontalSense > 0 ? x : width - 1 - x;
+      ijk[view.vertical] = view.verticalSense > 0 ? y : height - 1 - y;
+      return ijk;
+    };
+    paintMaps(pixels, maps, voxelAt, nifti.affine);
     context.putImageData(pixels, 0, 0);
     return picture;
   };
