@@ -70,7 +70,7 @@ REPORT = CaseReport(
         ),
     ),
     predictions=(
-        Prediction("a", "img-0123456789abcde", "glioma", 0.1, 3, ("glioma", "none"), "calibrated", 0.4, 0.9, part="left"),
+        Prediction("a", "img-0123456789abcde", "glioma", 0.1, 3, ("glioma", "none"), "calibrated", 0.4, 0.9, "left"),
     ),
     heatmaps=(
         HeatmapRecord(
