@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from diascope.cli.evaluate import evaluation_text
 from diascope.evaluation.evaluate import as_json, evaluate, scalars, write_evaluation
 from diascope.evaluation.heatmap_hits import heatmap_hits, hit_rates
 from diascope.evaluation.proportions import wilson
@@ -176,4 +177,6 @@ def test_runs_that_only_mark_or_only_classify_have_the_column_and_the_size_of_th
         seen = {(row["case_id"], row["heatmap_hit"], float(row["truth_volume"])) for row in csv.DictReader(file)}
     volume = pytest.approx(4 * 4 * 3 * 0.7 * 0.8 * 2.5)
     assert sorted(seen) == [("c0", "1", volume), ("c1", "0", volume)]
+    assert "net: heatmaps of tumour by hires_cam" in evaluation_text(found)
+    assert "0.500 (0.095 to 0.905), 1 of 2" in evaluation_text(found)
     assert scalars(found)["net.tumour.heatmap_hit_rate.hires_cam"] == 0.5

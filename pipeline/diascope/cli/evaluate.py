@@ -61,6 +61,8 @@ def _track(out: Path, found: "Evaluation") -> None:
 
 def evaluation_text(found: "Evaluation") -> str:
     """Say what the results are worth, a block per network and label."""
+    from diascope.evaluation.heatmap_hits import hit_rates
+
     lines: list[str] = []
     for (bundle, name), label in found.segmentation.items():
         counts = ", ".join(f"{n} {outcome.replace('_', ' ')}" for outcome, n in label.counts.items() if n)
@@ -75,6 +77,10 @@ def evaluation_text(found: "Evaluation") -> str:
         head = f"{det.lesions} lesions in {det.scans} scans, {det.scans_without_lesions} scans without"
         head += f"; at score {det.threshold:g}"
         lines += [f"{bundle}: {name} as lesions  ({head})", *_metric_lines(det.metrics)]
+    for (bundle, name, method), rate in hit_rates([row.hit for row in found.compared.maps]).items():
+        lines.append(f"{bundle}: heatmaps of {name} by {method}")
+        share = f"{rate.hits / rate.maps:.3f} ({rate.low:.3f} to {rate.high:.3f})"
+        lines.append(f"  {'highest place in the truth':<40} {share}, {rate.hits} of {rate.maps}")
     lines += _learnt_lines(found.learnt)
     lines += [line for promise in found.promises for line in _promise_lines(promise)]
     compared = found.compared
