@@ -168,3 +168,21 @@ def test_every_marker_of_a_slow_tier_has_its_make_target_and_is_left_out_elsewhe
         assert recipe is not None
         assert f'-m "{marker}' in recipe[1]
         assert f"not {marker}" in options["addopts"][-1]
+
+
+def test_make_bench_calls_the_scripts_that_need_nothing_and_no_other(repository: Path) -> None:
+    called = re.search(r"^BENCHMARKS := (.*)$", (repository / "Makefile").read_text(), re.MULTILINE)
+    assert called is not None
+    scripts = {path.stem: path.read_text(encoding="utf-8") for path in (repository / "benchmarks").glob("*.py")}
+    scripts = {name: text for name, text in scripts.items() if '__name__ == "__main__"' in text}
+
+    needs_nothing = {name for name, text in scripts.items() if not _needs_arguments(text)}
+
+    assert "explain_checks" in scripts.keys() - needs_nothing
+    assert set(called[1].split()) == needs_nothing
+
+
+def _needs_arguments(script: str) -> bool:
+    declared = re.findall(r"\.add_argument\((.*)\)", script)
+    asked = [one for one in declared if "required=True" in one or not (one.startswith('"-') or "nargs" in one)]
+    return bool(asked) or ("sys.argv[1]" in script and "len(sys.argv)" not in script)
