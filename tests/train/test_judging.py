@@ -18,7 +18,7 @@ from diascope.bundles.find import find_bundle
 from diascope.bundles.network import open_network, prepare_input
 from diascope.cli.models import app
 from diascope.config import parse_settings
-from diascope.errors import BundleError
+from diascope.errors import BundleError, PipelineError
 from diascope.evaluation.calibration_file import CALIBRATION, BundleCalibration, read_calibration
 from diascope.evaluation.out_of_distribution import REFERENCE, Yardstick, read_reference
 from diascope.imaging.resample import GridOfLogits
@@ -153,6 +153,22 @@ def test_too_few_patients_give_no_file_and_a_reason_with_numbers(tmp_path: Path,
     assert any("4 patients are too few to say what is usual, 10 are needed" in reason for reason in reasons)
     assert not (tmp_path / balls.folder.name / CALIBRATION).exists()
     assert not (tmp_path / balls.folder.name / REFERENCE).exists()
+
+
+def test_a_judging_that_breaks_off_leaves_what_the_bundle_had(tmp_path: Path, balls: Made) -> None:
+    folder = tmp_path / balls.folder.name
+    shutil.copytree(balls.folder, folder)
+    before = {file: (folder / file).read_bytes() for file in (CALIBRATION, REFERENCE)}
+    # The last image of the calibration patients is read after all others were judged.
+    lines = (balls.root / "manifest.csv").read_text().splitlines(keepends=True)
+    manifest = balls.root / "broken.csv"
+    manifest.write_text("".join([*lines[:-1], lines[-1].replace(f"more-{PATIENTS - 1}_image", "broken_image")]))
+    (balls.root / "broken_image.nii.gz").write_bytes(b"no image")
+
+    with pytest.raises(PipelineError):
+        judge_bundle(parse_settings(TrainConfig, {**slice_config(balls.root), "manifest": str(manifest)}), folder)
+
+    assert {file: (folder / file).read_bytes() for file in before} == before
 
 
 def test_few_held_out_patients_are_joined_by_those_of_the_training_and_the_file_says_so(

@@ -19,10 +19,11 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save_file
+from safetensors.numpy import save
 from scipy.spatial.distance import cdist
 
 from diascope.errors import BundleError, InputError
+from diascope.io.outfolder import write_atomic
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -91,7 +92,7 @@ def write_reference(path: Path, reference: ReferenceFeatures, split: str = "cali
         "features": np.ascontiguousarray(reference.features, dtype=np.float32),
         "patient": np.ascontiguousarray(reference.patient, dtype=np.int64),
     }
-    save_file(tensors, path, metadata={"format": FORMAT, "layer": reference.layer, "split": split})
+    write_atomic(path, save(tensors, metadata={"format": FORMAT, "layer": reference.layer, "split": split}))
 
 
 def read_reference(folder: Path) -> ReferenceFeatures | None:

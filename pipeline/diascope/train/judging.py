@@ -100,45 +100,59 @@ def judge_bundle(config: TrainConfig, folder: Path) -> tuple[str, ...]:
 
     Args:
         config: The training that made it.
-        folder: The bundle; what it held of an earlier training is removed.
+        folder: The bundle; what it held of an earlier training is replaced or removed when all is learnt.
 
     Returns:
         What could not be learnt, and why, a sentence each.
     """
-    for old in (CALIBRATION, REFERENCE):
-        (folder / old).unlink(missing_ok=True)
-    task = task_of(config)
-    if isinstance(config.source, SynthesisSettings):
-        return ("nothing is calibrated on synthetic images: on scans it would promise what nobody measured",)
-    if task == "detect":
-        return ("the scores of findings are not calibrated: a threshold is chosen, and no probability is claimed",)
-    images = list(_judged(config, folder)) if task == "segment" else []
-    missing: list[str] = []
-    values: dict[str, Any] = _segmentation(images, missing) if task == "segment" else _classes(config, folder, missing)
-    if values.pop("is_worth_keeping"):
-        write_calibration(folder / CALIBRATION, BundleCalibration(split="calibration split", **values))
-    _write_reference(config, folder, images or list(_seen_by(config, folder)), missing)
+    calibration, reference, missing = _learnt(config, folder)
+    # One right after the other: whoever is stopped while learning keeps what the bundle had.
+    if calibration is None:
+        (folder / CALIBRATION).unlink(missing_ok=True)
+    else:
+        write_calibration(folder / CALIBRATION, calibration)
+    if reference is None:
+        (folder / REFERENCE).unlink(missing_ok=True)
+    else:
+        write_reference(folder / REFERENCE, *reference)
     for sentence in missing:
         log.info("%s", sentence)
     return tuple(missing)
 
 
-def _write_reference(
-    config: TrainConfig, folder: Path, images: Sequence[JudgedImage | SeenImage], missing: list[str]
-) -> None:
-    """Write how images look that the network is used to; few held-out patients are joined by those of the training.
+def _learnt(
+    config: TrainConfig, folder: Path
+) -> tuple[BundleCalibration | None, tuple[ReferenceFeatures, str] | None, list[str]]:
+    task = task_of(config)
+    if isinstance(config.source, SynthesisSettings):
+        why = "nothing is calibrated on synthetic images: on scans it would promise what nobody measured"
+        return None, None, [why]
+    if task == "detect":
+        why = "the scores of findings are not calibrated: a threshold is chosen, and no probability is claimed"
+        return None, None, [why]
+    images = list(_judged(config, folder)) if task == "segment" else []
+    missing: list[str] = []
+    values: dict[str, Any] = _segmentation(images, missing) if task == "segment" else _classes(config, folder, missing)
+    is_worth_keeping = values.pop("is_worth_keeping")
+    calibration = BundleCalibration(split="calibration split", **values) if is_worth_keeping else None
+    return calibration, _usual(config, folder, images or list(_seen_by(config, folder)), missing), missing
 
-    Their features lie a little closer together than those of images the network never saw, so that
-    a usual new image is called unusual more often, never less.
+
+def _usual(
+    config: TrainConfig, folder: Path, images: Sequence[JudgedImage | SeenImage], missing: list[str]
+) -> tuple[ReferenceFeatures, str] | None:
+    """Give how images look that the network is used to, and whose they are; few held-out patients are joined by others.
+
+    Those are the training's. Their features lie a little closer together than those of images the
+    network never saw, so that a usual new image is called unusual more often, never less.
     """
     split = "calibration"
     if len({image.patient for image in images}) < FEWEST_PATIENTS:
         split = "training and calibration"
         further = _judged if task_of(config) == "segment" else _seen_by
         images = [*images, *further(config, folder, "train")]
-    if reference := _tried(lambda: _reference(images), "reference features", missing):
-        write_reference(folder / REFERENCE, reference, split)
-        (folder / REFERENCE).chmod(0o644)  # safetensors writes for the owner only
+    reference = _tried(lambda: _reference(images), "reference features", missing)
+    return None if reference is None else (reference, split)
 
 
 def _judged(config: TrainConfig, folder: Path, split: Split = "calibration") -> Iterator[JudgedImage]:
