@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from diascope.bundles.find import find_bundle, list_bundles, read_bundle, search_path
+from diascope.bundles.find import find_bundle, list_bundles, read_bundle, search_path, sided
 from diascope.bundles.lock import write_lock
 from diascope.errors import BundleError
 from tests.tiny_bundle import write_tiny_bundle
@@ -117,6 +117,23 @@ def test_a_bundle_given_by_its_path_needs_a_lock_that_names_its_files(tmp_path: 
 
     with pytest.raises(BundleError, match=r"tiny_bright is not in bundles\.lock"):
         find_bundle(str(folder))
+
+
+def test_a_modality_that_no_header_ever_names_is_told_with_the_one_that_is_meant(tmp_path: Path) -> None:
+    folder = write_tiny_bundle(tmp_path)
+    file = folder / "configs" / "metadata.json"
+    metadata = json.loads(file.read_text())
+    metadata["diascope"]["modality"] = ["MRI"]
+    file.write_text(json.dumps(metadata))
+
+    with pytest.raises(BundleError, match=r"modality\.0: .*MRI is no modality of DICOM: write MR"):
+        read_bundle(folder)
+
+
+def test_a_side_is_seen_however_the_words_of_a_label_are_joined() -> None:
+    names = ["Left-Hippocampus", "hippocampus_right", "lh.cortex", "cleft", "lung right", "brightness"]
+
+    assert sided(names) == ("Left-Hippocampus", "hippocampus_right", "lh.cortex", "lung right")
 
 
 @pytest.mark.parametrize(

@@ -247,6 +247,17 @@ def test_a_truth_that_is_a_label_map_says_whether_a_class_is_there(out: OutFolde
     ]
 
 
+def test_what_the_numbers_of_several_classes_mean_is_not_guessed(out: OutFolder) -> None:
+    write_case(out, "c1", None, scores={"tumour": 0.7, "edema": 0.2}, is_stored=True)
+
+    guessed = compared(out, [{"case": "c1", "truth": map_of(TUMOUR)}])
+    named = compared(out, [{"case": "c1", "truth": map_of(TUMOUR)}], truth_labels={1: "tumour", 2: "edema"})
+
+    assert [(one.code, "truth_labels" in one.cure) for one in guessed.problems] == [("no_common_label", True)]
+    assert guessed.classes == ()
+    assert {row.target: row.is_positive for row in named.classes}["tumour"]
+
+
 def test_a_class_that_the_manifest_names_wins_over_the_label_map(out: OutFolder) -> None:
     write_case(out, "c1", None, scores={"tumour": 0.7}, is_stored=True)
 

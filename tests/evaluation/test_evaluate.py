@@ -280,6 +280,30 @@ def test_a_healthy_case_is_covered_if_the_absence_stays_open(tmp_path: Path) -> 
     }
 
 
+def test_a_promise_about_slices_is_not_mixed_with_one_about_images(tmp_path: Path) -> None:
+    out = OutFolder(tmp_path / "out")
+    out.create()
+    tumour = (1, (1, 1, 2), (4, 4, 3))
+    for n in range(12):
+        write_case(out, f"c{n}", None, slices={"tumour": [0.9] * 7}, patient=f"p{n}")
+        file = out.case(f"c{n}") / "case.json"
+        report = read_report(file)
+        kept = {"conformal_set": ("tumour",), "score_kind": "calibrated", "promised_coverage": 0.9}
+        of_slices = [replace(one, **kept) for one in report.predictions or ()]
+        of_image = replace(of_slices[0], slice_k=None)
+        file.write_text(replace(report, predictions=(of_image, *of_slices)).to_json())
+    rows = [{"case": f"c{n}", "truth": map_of(tumour)} for n in range(12)]
+
+    promises = {one.name: one for one in evaluate(out, write_truth(tmp_path / "truth", rows), SETTINGS).promises}
+
+    # Each image shows it, and three of its seven slices.
+    assert {name: one.seen.value for name, one in promises.items()} == {
+        "tumour": 1.0,
+        "tumour in slices": pytest.approx(3 / 7),
+    }
+    assert {name: one.is_broken for name, one in promises.items()} == {"tumour": False, "tumour in slices": True}
+
+
 def test_the_missed_volume_is_held_against_its_promise(tmp_path: Path) -> None:
     out = OutFolder(tmp_path / "out")
     out.create()

@@ -133,6 +133,12 @@ def test_a_map_that_its_checks_speak_against_is_drawn_only_for_who_asks(
     wait_for_colour(review)
     assert "unsupported" in review.page.locator(".panel[aria-label=Maps]").inner_text().lower()
 
+    # What was asked for is this case's map, and not the first map of every case to come.
+    other = viewer.case_id("radiograph")
+    review.evaluate(f"location.hash = '#/case/out/{other}?ov=heat'")
+    review.wait_for_picture(other)
+    assert "Not drawn" in review.page.locator(".panel[aria-label=Maps]").inner_text()
+
 
 def with_unsupported_heat(phantoms: Phantoms) -> Phantoms:
     report = phantoms.reports["head"]

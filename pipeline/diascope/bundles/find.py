@@ -7,6 +7,7 @@ the ones that come with the package, in this order; the first of a name wins.
 import difflib
 import json
 import os
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from importlib import resources
@@ -16,15 +17,15 @@ from typing import Annotated, Literal
 import platformdirs
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from diascope.bundles.card import CARD
 from diascope.bundles.lock import read_lock, verify_bundle, whole_digest
 from diascope.errors import BundleError
 from diascope.findings import BundleStamp, Label
 from diascope.geometry import FieldOfView, Need
 from diascope.image_facts import AgeRange
-from diascope.io.select_rule import SelectRule
+from diascope.io.select_rule import Modality, SelectRule
 
 METADATA = Path("configs") / "metadata.json"
-CARD = Path("docs") / "README.md"
 LOCK = "bundles.lock"
 
 _FALLBACK_COLOUR = "#e6a817"
@@ -93,7 +94,7 @@ class DiascopeBlock(BaseModel):
     citations: tuple[str, ...] = ()
     """What to cite."""
 
-    modality: tuple[str, ...] = ()
+    modality: tuple[Modality, ...] = ()
     """DICOM modalities the network was made for."""
 
     select: SelectRule | None = None
@@ -177,7 +178,7 @@ class BundleInfo:
 
 def sided(names: Iterable[str]) -> tuple[str, ...]:
     """Pick the names of labels that say on which side they lie: in a mirrored image they are wrong."""
-    return tuple(name for name in names if set(name.lower().split("_")) & (_LEFT | _RIGHT))
+    return tuple(name for name in names if set(re.split(r"[^a-z0-9]+", name.lower())) & (_LEFT | _RIGHT))
 
 
 def search_path(models_dir: Path | None = None) -> tuple[Path, ...]:

@@ -150,8 +150,11 @@ class _Collected:
         # A detector that found nothing anywhere is taken to have looked for what the row names.
         looked_for = {one: case.words.get(one, frozenset({row.label} - {""})) for one in (*detectors, *classifiers)}
         names = sorted(frozenset().union(*looked_for.values()))
-        # Values without names are those of the network that draws, where there is one.
-        labels = {label.value: label.name for label in drawn[0].labels} if drawn else dict(enumerate(names, start=1))
+        # Values without names are those of the network that draws, where there is one. What several classes would be
+        # numbered nobody knows: such a truth has to be named.
+        labels = {label.value: label.name for label in drawn[0].labels} if drawn else {}
+        if not drawn and len(names) == 1:
+            labels = {1: names[0]}
         read = read_label_map(path, case.space_of(image_id), settings.truth_labels)
         truth, pairs = self._paired(read, row, labels, names, settings)
         for layer in truth:
@@ -167,7 +170,9 @@ class _Collected:
                 shown = np.asarray(np.isin(layer.data, values).any(axis=(0, 1)))
                 self._add_slices(case, image_id, meant, shown)
                 is_positive = bool(shown.any())
-                said = [(bundle, of_image(every, name)) for bundle, every in classifiers.items() for name in meant]
+                said = [
+                    (bundle, of_image(every, name)) for bundle, every in classifiers.items() for name in sorted(meant)
+                ]
                 for bundle, one in said:
                     if one is not None:
                         here = _class_row(case.origin(bundle, image_id), one, is_positive=is_positive)
@@ -215,6 +220,8 @@ class _Collected:
         if len(values) <= 1 and (row.label or len(set(labels.values())) == 1):
             name = row.label or next(iter(labels.values()))
             return tuple(Mask(layer.data, layer.space, dict.fromkeys(values or {1}, name)) for layer in truth)
+        if not labels:
+            return truth
         self.notes.add("the truth's label maps carry no names: values were taken for the network's own numbers")
         return tuple(Mask(layer.data, layer.space, {**layer.labels, **labels}) for layer in truth)
 

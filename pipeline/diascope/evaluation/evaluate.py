@@ -3,7 +3,7 @@
 import csv
 import io
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -210,8 +210,8 @@ def _detection(
 
 def _promises(compared: Compared) -> tuple[Promise, ...]:
     covered = [
-        Kept(row.origin.bundle, row.target, row.promised, float(row.covered), row.origin.patient, _facts(row.origin))
-        for row in (*compared.classes, *compared.slices)
+        Kept(row.origin.bundle, name, row.promised, float(row.covered), row.origin.patient, _facts(row.origin))
+        for row, name in _promising(compared)
         if row.promised is not None and row.covered is not None
     ]
     missed = [
@@ -220,6 +220,13 @@ def _promises(compared: Compared) -> tuple[Promise, ...]:
         if row.promised is not None and (share := row.score.missed_share) is not None
     ]
     return (*check_promises("coverage", covered), *check_promises("missed_volume", missed))
+
+
+def _promising(compared: Compared) -> Iterator[tuple[ClassRow, str]]:
+    """Name what each row is about: a promise about slices is none about images, and the other way round."""
+    # A row of an image that only its worst slice speaks for promises nothing of the image.
+    yield from ((row, row.target) for row in compared.classes if row.slice_k is None)
+    yield from ((row, f"{row.target} in slices") for row in compared.slices)
 
 
 def _rate(key: tuple[str, str, str], rate: HitRate) -> dict[str, Any]:

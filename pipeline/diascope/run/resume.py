@@ -106,6 +106,7 @@ def _small_files(report: CaseReport) -> Iterator[str]:
     yield "case.json"
     yield PREVIEW
     yield from (drawn.file for drawn in report.segmentations or ())
+    yield from (file for drawn in report.segmentations or () for _, file in drawn.probabilities)
     yield from (heatmap.file for heatmap in report.heatmaps or ())
     yield from (unsure.file for unsure in report.uncertainty or ())
     # Not every network has features: one without says "gone" at both times.

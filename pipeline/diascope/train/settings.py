@@ -10,7 +10,7 @@ from diascope.bundles.find import ExplainWish
 from diascope.config import Settings, parse_settings, read_yaml
 from diascope.geometry import FieldOfView
 from diascope.image_facts import AgeRange
-from diascope.io.select_rule import SelectRule
+from diascope.io.select_rule import Modality, SelectRule
 from diascope.train.recipe import (
     FoldSettings,
     LossSettings,
@@ -67,7 +67,7 @@ class BundleSettings(Settings):
     labels: tuple[LabelSettings, ...]
     """Foreground labels; the first is value 1 of the mask."""
 
-    modality: tuple[str, ...] = ("MR",)
+    modality: tuple[Modality, ...] = ("MR",)
     """DICOM modalities the network was made for."""
 
     select: SelectRule | None = None

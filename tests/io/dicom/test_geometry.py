@@ -269,10 +269,13 @@ def test_every_slice_keeps_the_number_by_which_a_workstation_finds_it(tmp_path: 
     assert series.slice_numbers == tuple(numbers)
 
 
-def test_slices_without_a_number_have_none_and_a_series_number_that_is_a_name_is_not_kept(tmp_path: Path) -> None:
+@pytest.mark.parametrize("number", ["DOE^JANE", "+-5"])
+def test_slices_without_a_number_have_none_and_a_series_number_that_is_none_is_not_kept(
+    tmp_path: Path, number: str
+) -> None:
     def unnumbered(k: int, dataset: Dataset) -> Dataset:
         del dataset.InstanceNumber
-        dataset.add_new(0x00200011, "LO", "DOE^JANE")
+        dataset.add_new(0x00200011, "LO", number)
         return dataset
 
     write_series(tmp_path, Phantom(), unnumbered)

@@ -1,5 +1,6 @@
 """One stack of slices into one Series, or the reason why not."""
 
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
@@ -103,7 +104,7 @@ def _slice_numbers(slices: Sequence[Slice], placement: Placement) -> tuple[Slice
 
 def _whole(text: str) -> int | None:
     # An IS has at most 12 characters; what is no number may be a name.
-    return int(text) if len(text) <= MOST_DIGITS and text.lstrip("+-").isdecimal() and text.isascii() else None
+    return int(text) if len(text) <= MOST_DIGITS and re.fullmatch(r"[+-]?[0-9]+", text) else None
 
 
 def _scale_note(ordered: Ordered) -> tuple[str, ...]:

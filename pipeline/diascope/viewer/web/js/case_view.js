@@ -134,8 +134,8 @@ export class CaseView {
   select(findingId) {
     this.selectedId = findingId;
     if (this.selected) this.jumpToBox(this.selected.box_ijk);
-    const explained = onImage(this.caseData.heatmaps, this.imageId).find((one) => one.finding_id === findingId);
-    if (explained) this.overlays.heat.key = explained.name;
+    const explained = this.overlays.heatmaps(this.caseData, this.imageId).find((one) => one.finding_id === findingId);
+    if (explained) this.overlays.heat.key = explained.key;
     this.changed({ maps: this.picture.view.has3d || Boolean(explained) });
     this.frame.panels.querySelector(".finding.is-selected")?.scrollIntoView({ block: "nearest" });
   }

@@ -10,6 +10,11 @@ export const COLORMAPS = [["inferno", "Inferno"], ["viridis", "Viridis"], ["plas
 
 const FINDING_COLOURS = { true: "#5be07b", false: "#8b95a1", wrong_extent: "#ffc24d" };
 
+/** What a heatmap explains, whichever case it is of. */
+export function heatTarget(map) {
+  return `${map.bundle}:${map.target}`;
+}
+
 export class OverlayState {
   constructor() {
     this.show = { seg: true, heat: false, box: true, truth: true, uncertainty: false };
@@ -18,21 +23,23 @@ export class OverlayState {
     this.opacity = { seg: 0.45, heat: 0.6, uncertainty: 0.6 };
     this.labelOpacity = new Map();
     this.hidden = new Set();
-    this.heat = { key: null, threshold: 0.35, colormap: "inferno", allowed: new Set() };
+    this.heat = { key: null, target: null, threshold: 0.35, colormap: "inferno", allowed: new Set() };
     this.uncertainty = { name: null, threshold: 0.2 };
     this.maps = new Map();
     this.versions = new Map();
   }
 
-  /** The heatmaps of an image, each with its key. */
+  /** The heatmaps of an image, each with a key of its own: what is allowed of one case is not allowed of the next. */
   heatmaps(caseData, imageId) {
-    return onImage(caseData.heatmaps, imageId).map((map) => ({ ...map, key: map.name }));
+    return onImage(caseData.heatmaps, imageId).map((map) => ({ ...map, key: `${caseData.out}/${caseData.case_id}/${map.name}` }));
   }
 
   /** The chosen heatmap, and whether it may be drawn: an unsupported one only when it was asked for. */
   chosenHeat(caseData, imageId) {
     const maps = this.heatmaps(caseData, imageId);
-    const map = maps.find((one) => one.key === this.heat.key) || maps.find((one) => one.trust !== "unsupported") || maps[0];
+    const trusted = maps.filter((one) => one.trust !== "unsupported");
+    // Of the next case the map of what was chosen in this one.
+    const map = maps.find((one) => one.key === this.heat.key) || trusted.find((one) => heatTarget(one) === this.heat.target) || trusted[0] || maps[0];
     if (!map) return null;
     return { ...map, isDrawable: Boolean(map.url) && (map.trust !== "unsupported" || this.heat.allowed.has(map.key)) };
   }
@@ -170,7 +177,7 @@ export class OverlayState {
     const heat = this.chosenHeat(caseData, imageId);
     const maps = this.segmentations(caseData, imageId);
     const query = {};
-    if (this.show.heat && heat?.isDrawable) Object.assign(query, { heat: heat.key, heat_min: this.heat.threshold.toFixed(3), heat_colours: this.heat.colormap, heat_alpha: this.opacity.heat.toFixed(2) });
+    if (this.show.heat && heat?.isDrawable) Object.assign(query, { heat: heat.name, heat_min: this.heat.threshold.toFixed(3), heat_colours: this.heat.colormap, heat_alpha: this.opacity.heat.toFixed(2) });
     const unsure = this.chosenUncertainty(caseData, imageId);
     if (this.show.uncertainty && unsure?.url) {
       Object.assign(query, { unc: unsure.name, unc_min: this.uncertainty.threshold.toFixed(3), unc_alpha: this.opacity.uncertainty.toFixed(2) });

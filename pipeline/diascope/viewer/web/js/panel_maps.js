@@ -2,7 +2,7 @@
 
 import { TRUST, confidenceText, onImage, scoreText, spoken, unsureText } from "./case_facts.js";
 import { button, dropDown, el } from "./dom.js";
-import { COLORMAPS } from "./overlay_state.js";
+import { COLORMAPS, heatTarget } from "./overlay_state.js";
 import { slider, toggle } from "./panel_labels.js";
 
 /** @param {any} view the case view */
@@ -29,7 +29,7 @@ function heatRows(view, heat) {
   const maps = overlays.heatmaps(caseData, imageId);
   const trust = TRUST[heat.trust] || TRUST.unchecked;
   const choice = maps.length > 1
-    ? dropDown(maps.map((map) => [map.key, `${targetText(view, map)} (${TRUST[map.trust]?.name})`]), heat.key, (key) => view.setHeat({ key }), { "aria-label": "heatmap" })
+    ? dropDown(maps.map((map) => [map.key, `${targetText(view, map)} (${TRUST[map.trust]?.name})`]), heat.key, (key) => view.setHeat({ key, target: heatTarget(maps.find((one) => one.key === key)) }), { "aria-label": "heatmap" })
     : el("span", { class: "what" }, targetText(view, heat));
   return [
     el("h2", {}, "Heatmap", el("span", { class: "spacer" }), el("span", { class: `badge is-${trust.tone}`, title: "whether the map deserves trust" }, trust.name)),
