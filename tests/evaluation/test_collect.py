@@ -225,6 +225,13 @@ def test_a_detector_that_found_nothing_anywhere_has_missed_what_the_row_names(ou
     ]
 
 
+def test_a_network_that_only_draws_has_missed_no_lesion(out: OutFolder) -> None:
+    # A detector ran on another image of the case, and marked nothing.
+    write_case(out, "c1", map_of(TUMOUR), findings=(), chosen_for=("net",))
+
+    assert compared(out, [{"case": "c1", "truth": map_of(TUMOUR), "label": "tumour"}]).scans == ()
+
+
 def test_marks_belong_to_the_network_that_made_them_and_not_to_the_one_that_draws(out: OutFolder) -> None:
     write_case(out, "c1", map_of(TUMOUR), findings=(FOUND,), chosen_for=("net", "finder"))
 

@@ -19,12 +19,13 @@ from diascope.io.outfolder import OutFolder
 from diascope.io.reader import Context, IngestSettings
 from diascope.io.selection import SelectRule, choose
 from diascope.io.write_nifti import write_volume
-from diascope.run.case import CaseJob, run_case
+from diascope.run.case import CaseJob, read, run_case
 from diascope.run.settings import BundleUse, RunConfig
 from diascope.run.within import places_of
 from diascope.volume import Volume
 from tests.tiny_bundle import write_tiny_bundle
 
+IN_BLOCK = {"bundle": "finder", "label": "bright", "margin_mm": 0}
 SHAPE = (40, 36, 28)
 AFFINE = np.array([[-1.0, 0, 0, 20.0], [0, 1.2, 0, -18.0], [0, 0, 1.5, -20.0], [0, 0, 0, 1.0]])
 HALVES = (Part("left", (0.0, 0.5)), Part("right", (0.5, 1.0)))
@@ -87,6 +88,19 @@ def test_a_part_may_be_that_of_a_label_of_its_own(tmp_path: Path) -> None:
     drawn = next(one for one in report.segmentations or () if one.bundle == "dots")
     values = np.asarray(nib.load(tmp_path / "out" / "cases" / report.case_id / drawn.file).dataobj)
     assert values.sum() == 1
+
+
+def test_what_is_said_of_all_of_a_place_names_no_part(tmp_path: Path) -> None:
+    bundles = networks(tmp_path)
+    uses = [BundleUse(name="finder"), BundleUse.model_validate({"name": "dots", "within": IN_BLOCK})]
+    whole = job(tmp_path, bundles, places_of(uses, bundles)["dots"])
+
+    assert read(whole).parts() == ["", ""]
+    assert read(replace(whole, places={"dots": Place("finder", "bright", 0.0, HALVES)})).parts() == [
+        "",
+        "left",
+        "right",
+    ]
 
 
 def test_where_the_place_was_not_found_the_case_says_so(tmp_path: Path) -> None:

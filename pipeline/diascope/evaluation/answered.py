@@ -68,7 +68,8 @@ class Answered:
         given = next((image.chosen_for for image in self.report.images if image.image_id == image_id), ())
         found = dict.fromkeys(one.bundle for one in self.report.findings if one.image_id == image_id)
         found |= dict.fromkeys(bundle for bundle in given if bundle not in others)
-        return list(found or dict.fromkeys(drawn))
+        # Where it is known who was given the image, a network that only draws has not looked for lesions in it.
+        return list(found or (() if given else dict.fromkeys(drawn)))
 
     def space_of(self, image_id: str) -> Space:
         """Read where the voxels of an image lie: from what was drawn on it, or from the image beside the results.

@@ -33,6 +33,10 @@ class Part:
     label: str = ""
 
 
+WHOLE = Part("all")
+"""All of a label's box, where nobody divides it."""
+
+
 @dataclass(frozen=True, slots=True)
 class Place:
     """Where a network is to look.

@@ -22,7 +22,7 @@ from diascope.findings import CaseReport
 from diascope.imaging.channels import on_first
 from diascope.imaging.intensity import as_displayed
 from diascope.imaging.numbers import fill_missing
-from diascope.imaging.places import Part, Place
+from diascope.imaging.places import WHOLE, Part, Place
 from diascope.imaging.preview import draw_preview, encode_png, stack_pictures
 from diascope.imaging.resample import GridOfLogits, straighten
 from diascope.io.decode import decode
@@ -124,7 +124,7 @@ class CaseImages:
     def parts(self) -> list[str]:
         """Name the part of the image that each of `pairs()` is given; empty is all of it."""
         every = [part for bundle, _ in self.groups() for part in self.job.parts_of(bundle)]
-        return ["" if part is None else part.name for part in every]
+        return ["" if part in (None, WHOLE) else part.name for part in every]
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -7,7 +7,7 @@ from pathlib import PurePath
 from diascope.bundles.find import BundleInfo
 from diascope.bundles.network import NetworkInput, prepare_input
 from diascope.errors import ConfigError, UnsupportedInput
-from diascope.imaging.places import Part, Place, box_of_part, cut_out
+from diascope.imaging.places import WHOLE, Part, Place, box_of_part, cut_out
 from diascope.imaging.resample import GridOfLogits
 from diascope.run.settings import BundleUse
 from diascope.tasks.segment import segment
@@ -54,7 +54,7 @@ def places_of(uses: Sequence[BundleUse], bundles: Sequence[BundleInfo]) -> dict[
         parts = tuple(
             Part(part, one.left_right, one.back_front, one.foot_head, one.label)
             for part, one in use.within.parts.items()
-        ) or (Part("all"),)
+        ) or (WHOLE,)
         place = Place(name, use.within.label, use.within.margin_mm, parts)
         for wanted in map(place.label_of, parts):
             if wanted not in labels:
