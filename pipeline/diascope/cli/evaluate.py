@@ -142,7 +142,7 @@ def _promise_lines(promise: "Promise") -> list[str]:
     broken = "  NOT KEPT" if promise.is_broken else ""
     lines = [f"{promise.bundle}: {promise.name}: {promise.seen} {asked} {promise.promised:g}{broken}"]
     for attribute, groups in promise.by_group.items():
-        lines += [f"  {attribute} {group:<30} {seen}" for group, seen in groups.items()]
+        lines += [f"  {f'{attribute} {group}':<40} {seen}" for group, seen in groups.items()]
     return lines
 
 

@@ -64,6 +64,24 @@ def test_there_is_a_forest_plot_per_metric_and_a_calibration_per_attribute() -> 
     assert 'aria-label="sensitivity of every group with its interval"' in html
 
 
+def test_an_attribute_of_many_groups_is_told_in_tables_that_fit_on_a_sheet() -> None:
+    made = cohort(1, 600)
+    made["site"] = [f"hospital {n % 15:02d}" for n in range(len(made))]
+
+    html = audit_html(audit(made, AuditSettings(groups=("site",), rounds=20)))
+
+    tables = [table for table in re.findall(r"<table>.*?</table>", html, re.DOTALL) if "<th>everybody</th>" in table]
+    assert [table.count("patients</span>") for table in tables] == [7, 7, 1]
+    assert "part 3 of 3" in html
+    for n in range(15):
+        assert sum(f"<th>hospital {n:02d}<" in table for table in tables) == 1
+
+
+def test_a_print_names_the_sections_it_has_nothing_for() -> None:
+    assert "7 (reviewers), 8 (earlier audits), 9 (a reference batch)" in page()
+    assert "5 (curves by group)" not in page()
+
+
 def test_the_same_audit_gives_the_same_bytes() -> None:
     assert audit_html(result()) == page()
 

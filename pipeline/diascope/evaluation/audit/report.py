@@ -17,6 +17,9 @@ from diascope.evaluation.bootstrap import Estimate
 # More intersections than this are a table, not a page.
 INTERSECTIONS_SHOWN = 20
 
+# Groups side by side, next to the column of everybody.
+COLUMNS_ON_A4 = 7
+
 
 def audit_html(result: AuditResult) -> str:
     """Write the report."""
@@ -32,6 +35,7 @@ def _context(result: AuditResult) -> dict[str, Any]:
     singles = [one for one in result.comparisons if not one.is_exploratory]
     primary = words.primary_metrics(result)
     attributes = list(dict.fromkeys(one.attribute for one in singles))
+    curves = _curves(result, attributes)
     return {
         "result": result,
         "headline": words.headline(result),
@@ -43,11 +47,13 @@ def _context(result: AuditResult) -> dict[str, Any]:
         "primary": primary,
         "singles": singles,
         "attributes": attributes,
-        "tables": {
-            name: _table([g for g in result.groups if g.attribute == name], result) for name in _all_attributes(result)
-        },
+        "tables": [
+            (name, table)
+            for name in _all_attributes(result)
+            for table in _tables([g for g in result.groups if g.attribute == name], result)
+        ],
         "forests": {name: figures.forest_plot(result, name) for name in primary},
-        "curves": _curves(result, attributes),
+        "curves": curves,
         "trends": {name: figures.trend_plot(result, name) for name in primary} if result.trend else {},
         "trend_words": words.trend(result),
         "review_words": words.reviews(result),
@@ -56,6 +62,7 @@ def _context(result: AuditResult) -> dict[str, Any]:
         "explanations": [(one, words.explanation(one)) for one in result.confounding],
         "intersections": _widest([one for one in result.comparisons if one.is_exploratory]),
         "checklist": checklist(result),
+        "left_out": _left_out(result, has_curves=bool(curves)),
         "version": __version__,
     }
 
@@ -65,9 +72,16 @@ def _all_attributes(result: AuditResult) -> list[str]:
     return [name for name in dict.fromkeys(group.attribute for group in result.groups) if name not in exploratory]
 
 
-def _table(groups: Sequence[Group], result: AuditResult) -> Mapping[str, Any]:
+def _tables(groups: Sequence[Group], result: AuditResult) -> list[Mapping[str, Any]]:
+    # What does not fit on the width of a sheet is cut off by a printer.
+    strips = [groups[first : first + COLUMNS_ON_A4] for first in range(0, len(groups), COLUMNS_ON_A4)]
+    parts = [f"part {n} of {len(strips)}" for n in range(1, len(strips) + 1)] if len(strips) > 1 else [""]
+    return [{"part": part, **_table(strip, groups, result)} for part, strip in zip(parts, strips, strict=True)]
+
+
+def _table(groups: Sequence[Group], whole: Sequence[Group], result: AuditResult) -> Mapping[str, Any]:
     # The overall column first, so that a reader always has something to compare with.
-    names = [name for name in groups[0].metrics if any(group.metrics[name].value is not None for group in groups)]
+    names = [name for name in whole[0].metrics if any(group.metrics[name].value is not None for group in whole)]
     rows = [(name, [result.overall[name], *(group.metrics[name] for group in groups)]) for name in names]
     matched = [
         (name, [group.prevalence_matched.get(name) for group in groups])
@@ -76,7 +90,7 @@ def _table(groups: Sequence[Group], result: AuditResult) -> Mapping[str, Any]:
     return {
         "groups": groups,
         "rows": rows,
-        "matched": matched if any(group.prevalence_matched for group in groups) else [],
+        "matched": matched if any(group.prevalence_matched for group in whole) else [],
     }
 
 
@@ -88,13 +102,24 @@ def _curves(result: AuditResult, attributes: Sequence[str]) -> Mapping[str, str]
     return {}
 
 
+def _left_out(result: AuditResult, *, has_curves: bool) -> str:
+    """Name the sections that this audit has nothing for, so that no reader of a print looks for a lost page."""
+    there = {
+        "5 (curves by group)": has_curves,
+        "7 (reviewers)": bool(words.reviews(result)),
+        "8 (earlier audits)": bool(result.trend),
+        "9 (a reference batch)": bool(words.drift(result.drift)),
+    }
+    return ", ".join(name for name, is_there in there.items() if not is_there)
+
+
 def _widest(pairs: Sequence[Comparison]) -> list[Comparison]:
     tested = [one for one in pairs if one.p is not None]
     return sorted(tested, key=lambda one: (one.p_bh or 1.0, -(one.range.value or 0.0)))[:INTERSECTIONS_SHOWN]
 
 
 def _figure(found: Estimate) -> Markup:
-    # The interval below the value: a table of eight groups fits on A4.
+    # The interval below the value, or a strip of groups would be too wide for A4.
     if found.value is None:
         return Markup('<span class="quiet">{}</span>').format("–" if found.reason == SUPPRESSED else found.reason)
     value = Markup("{}").format(f"{found.value:.3f}")
