@@ -25,7 +25,9 @@ def test_a_name_that_says_mask_is_heard(name: str) -> None:
     assert is_named_mask(name)
 
 
-@pytest.mark.parametrize("name", ["flair.nii.gz", "sub-01_T1w.nii", "length.nii", "passegger.nii", "heroine.nii"])
+@pytest.mark.parametrize(
+    "name", ["flair.nii.gz", "sub-01_T1w.nii", "length.nii", "passegger.nii", "heroine.nii", "T1_masked.nii"]
+)
 def test_a_name_that_holds_the_letters_within_a_word_says_nothing(name: str) -> None:
     assert not is_named_mask(name)
 

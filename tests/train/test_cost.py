@@ -50,5 +50,18 @@ def test_a_bundle_that_does_not_open_is_named_with_the_reason(bundle: Path, tmp_
         cost_of(tmp_path, bundle.parents[1] / "case-4_image.nii.gz")
 
 
+def test_a_training_that_is_done_is_not_lost_because_its_cost_cannot_be_measured(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("diascope.train.cost.LONGEST_S", 0.01)
+    config = {**write_slices(tmp_path), "epochs": 1, "steps_per_epoch": 2, "cost_on_card": True}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        made = train_bundle(parse_settings(TrainConfig, config), tmp_path / "out")
+
+    assert "alone in a process" not in (made / "docs" / "README.md").read_text()
+    assert "what a case costs was not measured: bundle" in caplog.text
+
+
 def test_the_words_of_the_card_have_the_unit() -> None:
     assert "12.3 s of processor time and at most 1.8 GB" in cost_text(Cost(12.345, 1.84, (256, 256, 170)))

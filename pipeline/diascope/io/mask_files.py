@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 _NAMED = re.compile(
-    r"mask|label|segm|(?<![a-z])seg|seg(?![a-z])|(?<![a-z])(?:roi|lesion|gt)s?(?![a-z])|ground.?truth|parcellation"
+    r"mask(?!ed)|label|segm|(?<![a-z])seg|seg(?![a-z])|(?<![a-z])(?:roi|lesion|gt)s?(?![a-z])|ground.?truth|parcellation"
 )
 
 # FreeSurfer's widest table of the cortex has some 190 structures; a scan of 8 bits and its full range has more values.

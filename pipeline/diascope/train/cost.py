@@ -62,10 +62,13 @@ def cost_of(folder: Path, image: Path) -> Cost:
         image: NIfTI file or picture.
 
     Raises:
-        BundleError: The process failed.
+        BundleError: The process failed, or took longer than anybody waits.
     """
     command = [sys.executable, "-P", "-W", "ignore", "-m", _MODULE, str(folder), str(image)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=LONGEST_S, check=False)  # noqa: S603 - ours
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=LONGEST_S, check=False)  # noqa: S603 - ours
+    except subprocess.TimeoutExpired:
+        raise BundleError(f"bundle {folder.name} took longer than {LONGEST_S} s in a process of its own") from None
     if done.returncode:
         last = (done.stderr.strip().splitlines() or ["no reason given"])[-1]
         raise BundleError(f"bundle {folder.name} failed in a process of its own: {last}")
@@ -79,6 +82,9 @@ def cost_of_test_case(config: TrainConfig, folder: Path) -> Cost:
     Args:
         config: The training that made it.
         folder: The bundle.
+
+    Raises:
+        BundleError: There is no such case, or it failed.
     """
     if isinstance(config.source, SynthesisSettings):
         made = next(scored_images(config, "test"))
@@ -86,6 +92,8 @@ def cost_of_test_case(config: TrainConfig, folder: Path) -> Cost:
             write_volume(Path(scratch) / "image.nii.gz", made.volume)
             return cost_of(folder, Path(scratch) / "image.nii.gz")
     images = [case.image for case in cases_of(training_cases(config), "test") if case.image is not None]
+    if not images:
+        raise BundleError(f"bundle {folder.name} has no test case")
     return cost_of(folder, max(images, key=lambda image: image.stat().st_size))
 
 

@@ -1,8 +1,10 @@
 """Results on the test cases, by the question a bundle answers: a table beside the checkpoints, words for its card."""
 
+import logging
 from pathlib import Path
 
 from diascope.bundles.find import read_bundle
+from diascope.errors import BundleError
 from diascope.train.answer_kinds import task_of
 from diascope.train.card import labels_text
 from diascope.train.cost import cost_of_test_case, cost_text
@@ -13,6 +15,8 @@ from diascope.train.settings import TrainConfig
 from diascope.train.slice_card import boxes_text, classes_text
 from diascope.train.slice_scoring import lowest_score, score_boxes, score_classes, write_box_scores, write_class_scores
 from diascope.train.source_settings import BoxSettings, ClassSettings
+
+log = logging.getLogger(__name__)
 
 SCORES = "test_scores.csv"
 
@@ -37,7 +41,14 @@ def test_results(config: TrainConfig, folder: Path, out: Path) -> str:
         out: Where the table of scores is written.
     """
     text = _results(config, folder, out)
-    return f"{text}\n\n{cost_text(cost_of_test_case(config, folder))}" if config.cost_on_card else text
+    if not config.cost_on_card:
+        return text
+    try:
+        return f"{text}\n\n{cost_text(cost_of_test_case(config, folder))}"
+    except BundleError as error:
+        # A sentence on the card is not worth the hours of a training that is done.
+        log.warning("what a case costs was not measured: %s", error)
+        return text
 
 
 def _results(config: TrainConfig, folder: Path, out: Path) -> str:
