@@ -3,11 +3,14 @@
 import json
 from pathlib import Path
 
+import torch
+import yaml
+
 from diascope.bundles.find import DiascopeBlock
 from diascope.config import parse_settings
 from diascope.geometry import FieldOfView
 from diascope.image_facts import AgeRange
-from diascope.train.export import bundle_metadata
+from diascope.train.export import bundle_metadata, write_start
 from diascope.train.settings import TrainConfig, load_train_config
 
 
@@ -49,3 +52,14 @@ def test_the_settings_of_every_shipped_training_are_read_again_as_they_were_writ
 
         # As training.json holds them, by which a training that was killed knows itself again.
         assert parse_settings(TrainConfig, config.model_dump(mode="json")) == config, file.name
+
+
+def test_the_carried_config_names_the_start_without_the_path_of_this_machine(repository: Path, tmp_path: Path) -> None:
+    config = load_train_config(repository / "configs" / "train_brain_structures_segmentation.yaml")
+    assert config.init_from is not None
+    assert str(repository) in config.init_from.bundle
+
+    write_start(config, torch.nn.Conv3d(1, 1, 1), tmp_path / "bundle", card="")
+
+    carried = yaml.safe_load((tmp_path / "bundle" / "configs" / "train.yaml").read_text())
+    assert carried["init_from"] == {"bundle": "../out/train_brain_six/brain_six_structures_segmentation"}

@@ -169,6 +169,9 @@ def _stated(limits: FieldOfView | AgeRange) -> dict[str, Any]:
 def _write_words(config: TrainConfig, folder: Path, card: str) -> None:
     shared = config.model_dump(mode="json", exclude_defaults=True)
     shared |= {"manifest": f"../data_manifests/{config.manifest.name}", "data_root": "../../shared/data"}
+    if config.init_from and (start := Path(config.init_from.bundle)).name != config.init_from.bundle:
+        # No path of the machine that trained it: the last two names say which training's output it was.
+        shared["init_from"] |= {"bundle": "/".join(("../out", *start.parts[-2:]))}
     text = yaml.safe_dump(shared, sort_keys=False, allow_unicode=True, width=120)
     (folder / "configs" / "train.yaml").write_text(text, encoding="utf-8")
     (folder / "docs" / "README.md").write_text(card, encoding="utf-8")
