@@ -201,6 +201,7 @@ def test_a_classifier_brings_reference_features_and_the_command_makes_them_again
     config = load_train_config(training, told)
     folder = tmp_path / "models" / name
     write_bundle(config, build_network(config.network), folder, "card")
+    lock_bundle(folder)
 
     done = CliRunner().invoke(app, ["judge", str(folder), "-c", str(training), *(f"--set={one}" for one in told)])
 
@@ -213,6 +214,9 @@ def test_a_classifier_brings_reference_features_and_the_command_makes_them_again
     assert find_bundle(name, tmp_path / "models").sha256 in done.output
     other = CliRunner().invoke(app, ["judge", str(tmp_path / "models"), "-c", str(training)])
     assert isinstance(other.exception, BundleError)
+    (folder / "docs" / "README.md").write_text("another card")
+    altered = CliRunner().invoke(app, ["judge", str(folder), "-c", str(training), *(f"--set={one}" for one in told)])
+    assert "was altered" in str(altered.exception)
 
 
 def test_nothing_is_calibrated_on_synthetic_images(tmp_path: Path) -> None:

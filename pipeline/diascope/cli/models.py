@@ -64,7 +64,7 @@ def judge(
     overrides: Annotated[list[str] | None, typer.Option("--set", help="Change a setting: key=value.")] = None,
 ) -> None:
     """Learn again, without training, what a network's results are worth: on its calibration split; and lock it."""
-    from diascope.bundles.lock import write_lock
+    from diascope.bundles.lock import verify_bundle, write_lock
     from diascope.config import find_config
     from diascope.errors import BundleError
     from diascope.train.judging import judge_bundle
@@ -75,6 +75,9 @@ def judge(
         raise BundleError(
             f"{folder.name} was not made by the training of {told.bundle.name}", hint="give its own config with -c"
         )
+    # What somebody altered since must not come under the lock unseen, nor be run.
+    lock_file = folder.resolve().parent / "bundles.lock"
+    verify_bundle(folder.resolve(), lock_file)
     for sentence in judge_bundle(told, folder):
         typer.echo(f"not learnt: {sentence}")
-    typer.echo(f"{folder.name}  locked  {write_lock(folder.resolve().parent / 'bundles.lock', folder)}")
+    typer.echo(f"{folder.name}  locked  {write_lock(lock_file, folder.resolve())}")
