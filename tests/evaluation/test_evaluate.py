@@ -130,6 +130,12 @@ def test_slices_are_compared_with_the_label_map_and_written_to_a_table_of_their_
     assert [row["y"] for row in rows[:7]] == ["0", "0", "1", "1", "1", "0", "0"]
     assert rows[4]["slice_k"] == "4"
 
+    # What another truth says nothing of does not stay behind for an audit to read.
+    images = [{"case": f"c{n}", "target": "tumour", "positive": 1} for n in range(6)]
+    write_evaluation(evaluate(folder, write_truth(tmp_path / "images", images), SETTINGS), tmp_path / "evaluation")
+    assert not (tmp_path / "evaluation" / "slices.csv").exists()
+    assert (tmp_path / "evaluation" / "classification.csv").exists()
+
 
 def test_marks_are_the_detector_s_figures_and_not_those_of_the_network_that_drew(tmp_path: Path) -> None:
     folder = OutFolder(tmp_path / "out")

@@ -123,6 +123,9 @@ def write_evaluation(evaluation: Evaluation, folder: Path) -> None:
     for name, rows in tables.items():
         if rows:
             write_atomic(folder / name, _csv(rows))
+        else:  # of an earlier evaluation: an audit would read it as if it belonged to this one
+            with output_errors("the evaluation"):
+                (folder / name).unlink(missing_ok=True)
     for bundle, learnt in calibrations_of(evaluation.learnt).items():
         write_calibration(folder / f"calibration.{bundle}.json", learnt)
 
