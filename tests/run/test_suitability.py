@@ -68,6 +68,17 @@ def test_an_image_that_nothing_shows_to_suit_is_a_doubt_with_what_is_not_stated(
     assert reason == "flair: nothing says that img-1 is what it was made for (not stated: inversion time)"
 
 
+def test_networks_that_miss_the_same_fact_of_an_image_say_so_once() -> None:
+    missed = (("img-1", "inversion time"),)
+    choices = (Choice("outlines", (), (), unstated=missed), Choice("boxes", (), (), unstated=missed))
+
+    (reason,) = not_shown_to_suit(choices)
+
+    assert reason == (
+        "outlines, boxes: nothing says that img-1 is what they were made for (not stated: inversion time)"
+    )
+
+
 @pytest.mark.parametrize(
     ("age", "reason"),
     [

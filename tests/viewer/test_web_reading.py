@@ -148,6 +148,26 @@ def with_unsupported_heat(phantoms: Phantoms) -> Phantoms:
     return phantoms
 
 
+def test_many_reasons_to_look_first_push_no_plane_and_no_verdict_off_the_screen(
+    tmp_path: Path, serve: Serve, open_page: OpenPage
+) -> None:
+    phantoms = write_out(tmp_path / "out")
+    reasons = tuple(f"network_{n}: nothing says that the image is what it was made for" for n in range(9))
+    text = replace(phantoms.reports["head"], review_first=True, review_reasons=reasons).to_json()
+    (phantoms.case_folder("head") / "case.json").write_text(text, encoding="utf-8")
+    viewer = serve(phantoms)
+    review = open_page(viewer.url, size=(1280, 800))
+    review.enter(viewer.url)
+    review.open_case(viewer.case_id("head"), "slices")
+
+    assert review.page.locator(".case-title .why").get_attribute("title") == "; ".join(reasons)
+    for part in (".viewport", ".verdict", ".decide >> nth=3", ".steps"):
+        box = review.page.locator(part).first.bounding_box()
+        assert box is not None
+        assert box["x"] >= 0, part
+        assert box["x"] + box["width"] <= 1280, part
+
+
 def test_a_distance_is_in_millimetres_also_where_voxels_are_no_cubes(serve: Serve, open_page: OpenPage) -> None:
     viewer = serve()
     review = open_page(viewer.url, size=(1280, 800))

@@ -56,8 +56,17 @@ def outside_limits(pairs: Iterable[tuple[BundleInfo, Volume]], places: Container
 
 def not_shown_to_suit(choices: Iterable[Choice]) -> tuple[str, ...]:
     """Say of each image that a network was given although nothing tells that it is what the network wants."""
+    wanting: dict[tuple[str, str], list[str]] = {}
+    for choice in choices:
+        for unstated in choice.unstated:
+            wanting.setdefault(unstated, []).append(choice.bundle)
+    # Networks that want the same of an image say it once.
     return tuple(
-        f"{choice.bundle}: nothing says that {image_id} is what it was made for (not stated: {words})"
-        for choice in choices
-        for image_id, words in choice.unstated
+        f"{', '.join(dict.fromkeys(bundles))}: nothing says that {image_id} is what {_made(bundles)} "
+        f"(not stated: {words})"
+        for (image_id, words), bundles in wanting.items()
     )
+
+
+def _made(bundles: list[str]) -> str:
+    return "it was made for" if len(set(bundles)) == 1 else "they were made for"

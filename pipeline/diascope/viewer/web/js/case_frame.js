@@ -36,15 +36,16 @@ export function caseFrame(view) {
 function titleOf({ caseData, app }) {
   const at = app.positionOf(caseData);
   const given = (caseData.verdicts || []).filter((one) => one.is_mine && !one.revoked).at(-1);
+  const why = (caseData.review_reasons || []).join("; ");
   return [
     el("strong", { class: "case-id" }, caseData.case_id),
     at ? el("span", { class: "position" }, `${at.index} of ${at.of}`) : null,
     caseData.status !== "done" ? el("span", { class: "badge is-bad" }, spoken(caseData.status)) : null,
     caseData.urgent ? el("span", { class: "badge is-bad" }, "urgent") : null,
-    caseData.review_first ? el("span", { class: "badge is-fair", title: (caseData.review_reasons || []).join("; ") }, "review first") : null,
+    caseData.review_first ? el("span", { class: "badge is-fair", title: why }, "review first") : null,
     given ? el("span", { class: `badge is-${given.is_stale ? "fair" : VERDICTS[given.verdict]?.tone}` }, given.is_stale ? "stale verdict" : VERDICTS[given.verdict]?.done) : null,
     caseData.claimed_by && caseData.claimed_by !== app.session.reviewer ? el("span", { class: "badge is-plain" }, `claimed by ${caseData.claimed_by}`) : null,
-    el("span", { class: "why" }, (caseData.review_reasons || []).join("; ")),
+    el("span", { class: "why", title: why }, why),
   ];
 }
 
