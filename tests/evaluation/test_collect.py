@@ -265,6 +265,19 @@ def test_what_the_numbers_of_several_classes_mean_is_not_guessed(out: OutFolder)
     assert {row.target: row.is_positive for row in named.classes}["tumour"]
 
 
+def test_of_several_parts_of_a_slice_the_surest_speaks_for_it(out: OutFolder) -> None:
+    write_case(out, "c1", None, slices={"tumour": [0.9] + [0.1] * 6})
+    file = out.case("c1") / "case.json"
+    report = read_report(file)
+    left = [replace(one, part="left") for one in report.predictions or ()]
+    right = [replace(one, part="right", score=0.3) for one in left]
+    file.write_text(replace(report, predictions=(*left, *right)).to_json())
+
+    found = compared(out, [{"case": "c1", "truth": map_of(TUMOUR), "label": "tumour"}])
+
+    assert {row.slice_k: row.score for row in found.slices} == {0: 0.9} | dict.fromkeys(range(1, 7), 0.3)
+
+
 def test_a_class_that_the_manifest_names_wins_over_the_label_map(out: OutFolder) -> None:
     write_case(out, "c1", None, scores={"tumour": 0.7}, is_stored=True)
 

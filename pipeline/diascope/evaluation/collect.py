@@ -181,8 +181,10 @@ class _Collected:
     def _add_slices(self, case: Answered, image_id: str, meant: set[str], shown: NDArray[np.bool_]) -> None:
         # (k,) shown: whether a slice has a voxel of it. Another layer of the truth may show it, too.
         for bundle, said in case.classifiers(image_id).items():
-            for one in (each for each in said if each.slice_k is not None and each.target in meant):
-                key = bundle, image_id, f"{one.target} {one.part}", one.slice_k or 0
+            here = [each for each in said if each.slice_k is not None and each.target in meant]
+            # The truth is of whole slices: of several parts of one the surest speaks for it, and is the last to be put.
+            for one in sorted(here, key=lambda each: (each.target, each.slice_k or 0, each.score)):
+                key = bundle, image_id, one.target, one.slice_k or 0
                 is_positive = bool(shown[key[3]]) or (key in self.slices and self.slices[key].is_positive)
                 self.slices[key] = _class_row(case.origin(bundle, image_id), one, is_positive=is_positive)
 
