@@ -7,7 +7,7 @@ configs/train_brain_six_structures.yaml, beside their truth: mean Dice by struct
 DATA is the folder of the data set.
 """
 
-import sys
+import argparse
 from pathlib import Path
 
 import numpy as np
@@ -26,11 +26,13 @@ CONFIGS = Path(__file__).parents[1] / "configs"
 
 def main() -> None:
     """Print a line per structure."""
-    if len(sys.argv) < 2:
-        sys.exit(__doc__)
-    bundle = find_bundle(sys.argv[2] if len(sys.argv) > 2 else "brain_structures_segmentation")
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("data", type=Path)
+    parser.add_argument("bundle", nargs="?", default="brain_structures_segmentation")
+    told = parser.parse_args()
+    bundle = find_bundle(told.bundle)
     fine, six = (
-        load_train_config(CONFIGS / f"train_brain_{name}.yaml", [f"data_root={Path(sys.argv[1]).resolve()}"])
+        load_train_config(CONFIGS / f"train_brain_{name}.yaml", [f"data_root={told.data.resolve()}"])
         for name in ("structures_segmentation", "six_structures")
     )
     six_of_value = {value: at for at, label in enumerate(six.bundle.labels, 1) for value in label.source_values}
