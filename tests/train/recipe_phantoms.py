@@ -9,6 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from diascope.train.settings import SynthesisSettings, TrainConfig
+
+# A value of the brain's label maps that is no structure.
+SKIN = 530
+
 SPLITS = ("train", "train", "train", "train", "calibration", "calibration", "test", "test")
 
 
@@ -97,3 +102,50 @@ def _write(root: Path, rows: list[list[str]], groups: tuple[str, ...]) -> Path:
         writer.writerow(["case", "patient", "split", "image", "label", "image_sha256", "label_sha256", *groups])
         writer.writerows(rows)
     return manifest
+
+
+def write_structures(root: Path, config: TrainConfig) -> Path:
+    """Write label maps in which every value of a synthesis stands as a block, the right half the left one mirrored.
+
+    Args:
+        root: Where to; the tables of tissues come with the maps, below the folder that the config names.
+        config: A shipped training on synthetic images.
+
+    Returns:
+        The manifest.
+    """
+    source = config.source
+    assert isinstance(source, SynthesisSettings)
+    shown = [value for label in config.bundle.labels for value in label.source_values]
+    right = dict(source.mirrored_values)
+    left = sorted({right.get(value, value) for value in shown if value in right or value in right.values()})
+    middle = sorted(set(shown) - set(left) - set(right))
+    values = sorted({0, SKIN, *shown, *right, *right.values(), *source.keep_when_stripped})
+    for name, lines in (("labels", values), ("classes", range(len(values)))):
+        table = root / getattr(source, f"tissue_{name}")
+        table.parent.mkdir(parents=True, exist_ok=True)
+        table.write_text("".join(f"{line}\n" for line in lines))
+    rows = []
+    for number, split in enumerate(("train", "train", "calibration", "test")):
+        head = _head_of_blocks(left, middle, {value: key for key, value in right.items()})
+        path = root / f"head-{number}.nii.gz"
+        affine = np.diag([1.9 + 0.05 * number, 2.0, 2.1, 1.0])
+        nib.save(nib.Nifti1Image(head, affine), path)
+        digest = hashlib.sha256(path.read_bytes()).hexdigest()
+        rows.append([path.stem, path.stem, split, "", path.name, "", digest])
+    return _write(root, rows, ())
+
+
+def _head_of_blocks(left: list[int], middle: list[int], right_of: dict[int, int]) -> NDArray[np.int16]:
+    # (32, 46, 32) voxels of about 2 mm: a ball of skin, in it 5 x 4 columns of blocks a side and a slab between them.
+    head = np.zeros((32, 46, 32), dtype=np.int16)
+    i, j, k = np.indices(head.shape)
+    head[((i - 15.5) / 15) ** 2 + ((j - 22.5) / 22) ** 2 + ((k - 15.5) / 15) ** 2 < 1.4] = SKIN
+    for at, value in enumerate(left):
+        across, up = divmod(at, 4)
+        where = np.s_[4:14, 3 + 8 * across : 10 + 8 * across, 2 + 7 * up : 8 + 7 * up]
+        head[where] = value
+        head[::-1][where] = right_of[value]
+    for at, value in enumerate(middle):
+        head[15:17, 3 + 40 * at // len(middle) : 3 + 40 * (at + 1) // len(middle), 4:28] = value
+    return head
