@@ -185,4 +185,4 @@ def test_make_bench_calls_the_scripts_that_need_nothing_and_no_other(repository:
 def _needs_arguments(script: str) -> bool:
     declared = re.findall(r"\.add_argument\((.*)\)", script)
     asked = [one for one in declared if "required=True" in one or not (one.startswith('"-') or "nargs" in one)]
-    return bool(asked) or ("sys.argv[1]" in script and "len(sys.argv)" not in script)
+    return bool(asked) or ("sys.argv[1]" in script and "len(sys.argv) > 1" not in script)
