@@ -73,7 +73,7 @@ def _export(outs: list[Path], file: Path, cases: list[str], settings: "ViewSetti
         from diascope.viewer.page_export import write_page
 
         written = write_page(outs, file, cases, settings)
-        typer.echo(f"{written.cases} cases, {written.megabytes:.1f} MB: {file}")
+        typer.echo(f"{written.cases} case{'' if written.cases == 1 else 's'}, {written.megabytes:.1f} MB: {file}")
         return
     if file.name in TABLES:
         from diascope.viewer.table_export import write_table
