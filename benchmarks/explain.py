@@ -52,10 +52,10 @@ PAIRS = 3
 
 def main() -> None:
     """Measure and print."""
-    if sys.argv[1:] == ["--memory"]:
-        _occlusion_memory()
-        return
     if len(sys.argv) > 1:
+        if sys.argv[1] == "--memory":
+            _occlusion_memory()
+            return
         _of_a_bundle(sys.argv[1], Path(sys.argv[2]), Path(sys.argv[3]), int(sys.argv[4]) if len(sys.argv) > 4 else 6)
         return
     cube = _image((1, 64, 64, 64))
