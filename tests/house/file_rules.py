@@ -30,6 +30,13 @@ def tracked_files(folder: Path) -> list[Path]:
     return sorted(path for name in listed.decode().split("\0") if name and (path := folder / name).is_file())
 
 
+def files_both_tracked_and_ignored(folder: Path) -> list[str]:
+    """Files that .gitignore says are made or fetched, and that were committed all the same."""
+    command = ["git", "ls-files", "-z", "--cached", "--ignored", "--exclude-per-directory=.gitignore"]
+    listed = subprocess.run(command, cwd=folder, capture_output=True, check=True).stdout
+    return [name for name in listed.decode().split("\0") if name]
+
+
 def files_too_large(files: Iterable[Path]) -> list[str]:
     """Files that a clone should not have to carry."""
     return [f"{path}: {path.stat().st_size} bytes" for path in files if path.stat().st_size > LARGEST_BYTES]

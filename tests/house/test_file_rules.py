@@ -105,6 +105,21 @@ def test_only_files_that_git_knows_are_looked_at(tmp_path: Path) -> None:
     assert rules.tracked_files(tmp_path) == [tmp_path / "known.md"]
 
 
+@pytest.mark.usefixtures("tracked")
+def test_no_tracked_file_is_one_that_is_made_or_fetched(repository: Path) -> None:
+    assert rules.files_both_tracked_and_ignored(repository) == []
+
+
+def test_a_fetched_file_that_was_committed_is_found(tmp_path: Path) -> None:
+    (tmp_path / ".gitignore").write_text("/library.js\n")
+    for name in ("library.js", "page.js"):
+        (tmp_path / name).write_text("x")
+    subprocess.run(["git", "init", "-q"], cwd=tmp_path, check=True)
+    subprocess.run(["git", "add", "--force", "."], cwd=tmp_path, check=True)
+
+    assert rules.files_both_tracked_and_ignored(tmp_path) == ["library.js"]
+
+
 @pytest.mark.parametrize(
     ("name", "text"),
     [
