@@ -71,6 +71,28 @@ def test_a_heatmap_lies_where_its_evidence_is_and_says_what_it_deserves(
     assert heat.trust_reason in panel
 
 
+def test_long_reasons_and_names_leave_every_panel_in_the_window(serve: Serve, open_page: OpenPage) -> None:
+    viewer = serve()
+    review = open_page(viewer.url, size=(1000, 640))
+    review.enter(viewer.url)
+    review.open_case(viewer.case_id("head"), "slices")
+    words = "left inferior lateral ventricle, right inferior lateral ventricle cut off by the border of the image; " * 4
+
+    reach = review.page.evaluate(
+        """(words) => {
+          document.querySelector(".case-title .why").textContent = words;
+          const name = document.querySelector(".label .name");
+          name.textContent = words.slice(0, 31);
+          return { right: document.querySelector(".sidebar").getBoundingClientRect().right, window: innerWidth,
+                   isWhole: name.scrollWidth <= name.clientWidth };
+        }""",
+        words,
+    )
+
+    assert reach["right"] <= reach["window"]
+    assert reach["isWhole"]
+
+
 def test_an_exported_page_draws_heatmap_labels_and_boxes_without_a_graphics_card(
     tmp_path: Path, serve: Serve, browser: Any
 ) -> None:
