@@ -90,3 +90,13 @@ def test_curves_are_drawn_from_a_log_with_gaps(tmp_path: Path) -> None:
     is_line = seen[..., 2] - seen[..., 0] > 80
     thirds = np.array_split(np.arange(seen.shape[1]), 3)
     assert all(is_line[:, third].sum() > 30 for third in thirds)  # a line in each of the three
+
+
+def test_curves_of_31_labels_fit_into_the_picture(tmp_path: Path) -> None:
+    measures = {"dice": 0.5} | {f"dice_left_inferior_lateral_structure_{number}": 0.1 for number in range(31)}
+
+    draw_curves(
+        [{"epoch": at, "loss": 1 / at, "learning_rate": 0.1, **measures} for at in (1, 2, 3)], tmp_path / "a.png"
+    )
+
+    assert pixels(tmp_path / "a.png").shape == (320, 1000, 3)

@@ -6,6 +6,7 @@ They lie in OUT/pictures and name no case: an image is a number.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -25,6 +26,9 @@ OVERLAYS = "validation_overlays.png"
 SHOWN = 4
 
 COLOURS = ("#d62728", "#1f77b4", "#2ca02c", "#ff7f0e", "#9467bd", "#8c564b", "#e377c2", "#17becf")
+
+
+MOST_NAMED = 12
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -129,7 +133,10 @@ def _curve(axes: Axes, log: Sequence[Mapping[str, float]], names: Sequence[str],
     for name in names:
         seen = [(line["epoch"], line[name]) for line in log if name in line]
         if seen:
-            axes.plot(*zip(*seen, strict=True), marker="o" if len(seen) < 30 else None, markersize=3, label=name)
+            # A key of more lines leaves no room for the curves: the mean, which comes first, keeps its name.
+            is_named = len(names) <= MOST_NAMED or name == names[0]
+            look: dict[str, Any] = {"label": name} if is_named else {"color": "0.7", "linewidth": 0.6, "zorder": 1}
+            axes.plot(*zip(*seen, strict=True), marker="o" if len(seen) < 30 else None, markersize=3, **look)
     axes.set_title(title, fontsize=9)
     axes.set_xlabel("epoch", fontsize=8)
     axes.tick_params(labelsize=7)
