@@ -73,7 +73,7 @@ def test_inputs_without_a_file_leave_no_output_folder(shell: Shell, tmp_path: Pa
     assert not (tmp_path / "out").exists()
 
 
-def test_a_second_run_says_that_it_resumes_and_does_not_list_what_was_done(
+def test_a_second_run_says_that_it_resumes_and_which_cases_were_done(
     shell: Shell,
     scans: Path,
     tmp_path: Path,
@@ -86,12 +86,14 @@ def test_a_second_run_says_that_it_resumes_and_does_not_list_what_was_done(
 
     assert code == 0
     assert "resuming: 1 of 2 cases was done by an earlier run, 1 to do" in err
-    assert sum(line.startswith("case-") for line in out.splitlines()) == 1
+    lines = [line for line in out.splitlines() if line.startswith("case-")]
+    assert sorted(line.endswith("by an earlier run") for line in lines) == [False, True]
     assert "2 of 2 cases done (1 by an earlier run)" in out
 
     _, out, err = shell("run", scans, *RUN, "-o", tmp_path / "out")
     assert "resuming: 2 of 2 cases were done by an earlier run, nothing is left to do" in err
-    assert "case-" not in out
+    lines = [line for line in out.splitlines() if line.startswith("case-")]
+    assert [line.endswith("by an earlier run") for line in lines] == [True, True]
 
 
 @pytest.mark.parametrize(

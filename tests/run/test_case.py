@@ -18,7 +18,7 @@ from diascope.evaluation.calibration_file import CALIBRATION, BundleCalibration,
 from diascope.evaluation.feature_file import read_features
 from diascope.evaluation.out_of_distribution import REFERENCE, ReferenceFeatures, write_reference
 from diascope.explain.settings import ExplainSettings
-from diascope.findings import read_report
+from diascope.findings import CaseReport, read_report
 from diascope.geometry import Grid
 from diascope.identity import IdentityKey
 from diascope.io.catalogue import catalogue
@@ -120,7 +120,10 @@ def test_each_stage_runs_in_a_process_of_its_own(tmp_path: Path) -> None:
         for stage in (read, prepare, infer, finish, write):
             value = others.submit(stage, value).result()  # type: ignore[arg-type]
 
-    assert value == here
+    assert isinstance(value, CaseReport)
+    # A mean of float32 differs in its last digits with the number of threads that torch has in a process.
+    assert value.confidence == pytest.approx(here.confidence, rel=1e-6)
+    assert replace(value, confidence=here.confidence) == here
 
 
 def test_a_case_is_named_by_keyed_ids_only(tmp_path: Path) -> None:

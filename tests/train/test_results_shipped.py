@@ -167,7 +167,7 @@ def classifier(repository: Path, tmp_path_factory: pytest.TempPathFactory) -> tu
 @pytest.fixture(scope="module")
 def detector(repository: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[TrainConfig, Path]:
     root = tmp_path_factory.mktemp("detector")
-    small = ["network.args.pyramid_channels=16", "epochs=5"]
+    small = ["network.args.pyramid_channels=16", "epochs=8"]
     config = recipe(repository, "flair_glioma_detection", root, write_tumours, *SMALL_2D, *small)
     return config, _bundle(config, root)
 

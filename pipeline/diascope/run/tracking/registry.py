@@ -16,7 +16,7 @@ CUT = "\n\n... The whole card is docs/README.md of the bundle."
 def register_bundle(client: Any, run_id: str, folder: Path, model: Mapping[str, Any], longest: int) -> None:
     """Log a bundle's files and make them a version of its registered model; the card is the description.
 
-    A run has one version, however often it is sent.
+    A run has one version, however often it is sent; it tells of the bundle as it was sent last.
 
     Args:
         client: MLflow's.
@@ -36,9 +36,15 @@ def register_bundle(client: Any, run_id: str, folder: Path, model: Mapping[str, 
         if error.error_code != "RESOURCE_ALREADY_EXISTS":
             raise
         client.update_registered_model(name, description=note)
-    if not any(version.run_id == run_id for version in client.search_model_versions(f"name = '{name}'")):
+    mine = [version for version in client.search_model_versions(f"name = '{name}'") if version.run_id == run_id]
+    if not mine:
         source = f"runs:/{run_id}/{BUNDLE_FOLDER}"
         client.create_model_version(name, source, run_id, tags=dict(model["tags"]), description=note)
+    for version in mine:
+        # The same training made its bundle anew: other words on the card, and so another digest.
+        client.update_model_version(name, version.version, description=note)
+        for key, value in model["tags"].items():
+            client.set_model_version_tag(name, version.version, key, value)
 
 
 def tag_version(client: Any, run_id: str, model: Mapping[str, Any], longest: int) -> None:
