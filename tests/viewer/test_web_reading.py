@@ -93,6 +93,23 @@ def test_long_reasons_and_names_leave_every_panel_in_the_window(serve: Serve, op
     assert reach["isWhole"]
 
 
+def test_a_long_reason_takes_two_lines_of_the_worklist_and_is_whole_in_the_case(
+    serve: Serve, open_page: OpenPage, tmp_path: Path
+) -> None:
+    reason = "left inferior lateral ventricle cut off by the border of the image; " * 8
+    viewer = serve(with_reasons(write_out(tmp_path / "out"), reason))
+    review = open_page(viewer.url)
+    review.enter(viewer.url)
+    review.page.goto(f"{review.base}/?renderer=slices")
+    row = review.page.locator(f".worklist tbody tr[data-case={viewer.case_id('head')}]")
+    row.wait_for()
+
+    box = row.bounding_box()
+    assert box is not None
+    assert box["height"] < 70
+    assert row.locator(".why").get_attribute("title") == reason
+
+
 def test_an_exported_page_draws_heatmap_labels_and_boxes_without_a_graphics_card(
     tmp_path: Path, serve: Serve, browser: Any
 ) -> None:
@@ -162,6 +179,12 @@ def test_a_map_that_its_checks_speak_against_is_drawn_only_for_who_asks(
     assert "Not drawn" in review.page.locator(".panel[aria-label=Maps]").inner_text()
 
 
+def with_reasons(phantoms: Phantoms, *reasons: str) -> Phantoms:
+    text = replace(phantoms.reports["head"], review_first=True, review_reasons=reasons).to_json()
+    (phantoms.case_folder("head") / "case.json").write_text(text, encoding="utf-8")
+    return phantoms
+
+
 def with_unsupported_heat(phantoms: Phantoms) -> Phantoms:
     report = phantoms.reports["head"]
     maps = tuple(replace(one, trust="unsupported") for one in report.heatmaps or ())
@@ -173,11 +196,8 @@ def with_unsupported_heat(phantoms: Phantoms) -> Phantoms:
 def test_many_reasons_to_look_first_push_no_plane_and_no_verdict_off_the_screen(
     tmp_path: Path, serve: Serve, open_page: OpenPage
 ) -> None:
-    phantoms = write_out(tmp_path / "out")
     reasons = tuple(f"network_{n}: nothing says that the image is what it was made for" for n in range(9))
-    text = replace(phantoms.reports["head"], review_first=True, review_reasons=reasons).to_json()
-    (phantoms.case_folder("head") / "case.json").write_text(text, encoding="utf-8")
-    viewer = serve(phantoms)
+    viewer = serve(with_reasons(write_out(tmp_path / "out"), *reasons))
     review = open_page(viewer.url, size=(1280, 800))
     review.enter(viewer.url)
     review.open_case(viewer.case_id("head"), "slices")

@@ -179,7 +179,7 @@ export class WorklistView {
     el("td", {}, [row.modality, row.sex, row.age_years && `${row.age_years} y`].filter(Boolean).join(" · ")),
     el("td", { class: "findings-cell" }, findings === "" ? "" : el("strong", {}, findings), el("small", {}, (row.labels || []).slice(0, 3).map(spoken).join(", "))),
     el("td", {}, row.confidence === null || row.confidence === undefined ? "" : el("span", { class: "score", title: row.confidence_kind }, el("span", { class: "bar" }, el("span", { style: { width: `${Math.round(100 * row.confidence)}%` } })), scoreText(row.confidence, row.confidence_kind))),
-    el("td", { class: "why" }, row.error_code ? el("code", {}, row.error_code) : null, row.reason || (row.review_reasons || []).join("; ")),
+    el("td", { class: "why", title: whyOf(row) }, el("div", {}, row.error_code ? el("code", {}, row.error_code) : null, whyOf(row))),
     el("td", {}, row.verdict ? el("span", { class: `badge is-${row.stale ? "fair" : VERDICTS[row.verdict]?.tone}` }, row.stale ? "stale" : VERDICTS[row.verdict]?.done) : row.stale ? el("span", { class: "badge is-fair" }, "stale") : ""),
     el("td", {}, Array.isArray(row.reviewers) ? row.reviewers.length || "" : row.verdicts || ""),
     el("td", { class: "hands", on: { click: (event) => event.stopPropagation() } }, this.#hands(row)));
@@ -220,4 +220,8 @@ export class WorklistView {
 function fileTable(rows) {
   return el("table", {}, el("thead", {}, el("tr", {}, ["File", "Kind", "Code", "Reason", "What to do"].map((name) => el("th", {}, name)))),
     el("tbody", {}, rows.map((row) => el("tr", {}, el("td", { class: "case-id" }, row.file_id), el("td", {}, spoken(row.kind)), el("td", {}, el("code", {}, row.code)), el("td", {}, row.reason), el("td", {}, row.cure)))));
+}
+
+function whyOf(row) {
+  return row.reason || (row.review_reasons || []).join("; ");
 }
