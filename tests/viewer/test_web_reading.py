@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from diascope.imaging.page import box_in_slice
 from diascope.viewer.page_export import write_page
 from diascope.viewer.settings import ViewSettings
 from tests.phantoms import Phantoms, asymmetric_head, write_out
@@ -108,6 +109,39 @@ def test_a_long_reason_takes_two_lines_of_the_worklist_and_is_whole_in_the_case(
     assert box is not None
     assert box["height"] < 70
     assert row.locator(".why").get_attribute("title") == reason
+
+
+def test_of_a_finding_marked_slice_by_slice_the_box_of_the_shown_slice_is_drawn(
+    tmp_path: Path, serve: Serve, open_page: OpenPage
+) -> None:
+    phantoms = write_out(tmp_path / "out")
+    report = phantoms.reports["head"]
+    (finding, *others) = report.findings or ()
+    (i0, j0, k0), (i1, j1, k1) = finding.box_ijk
+    slices = tuple(((i0 + n % 2, j0, k), (i1, j1 - n % 2, k + 1)) for n, k in enumerate(range(k0, k1)) if n != 1)
+    marked = replace(finding, slice_boxes_ijk=slices)
+    text = replace(report, findings=(marked, *others)).to_json()
+    (phantoms.case_folder("head") / "case.json").write_text(text, encoding="utf-8")
+    viewer = serve(phantoms)
+    review = open_page(viewer.url)
+    review.enter(viewer.url)
+    review.open_case(viewer.case_id("head"), "slices")
+
+    asked = [[axis, at] for axis in range(3) for at in range(40)]
+    shown = review.evaluate("app.caseView.picture.sceneOf().boxes[0]")
+    drawn = review.page.evaluate(
+        """async ({ shown, asked }) => {
+          const main = document.querySelector("script[type=module]").src;
+          const { boxInSlice } = await import(new URL("geometry.js", main));
+          return asked.map(([axis, at]) => boxInSlice(shown.box, shown.slices, axis, at));
+        }""",
+        {"shown": shown, "asked": asked},
+    )
+
+    expected = [box_in_slice(marked, axis, at) for axis, at in asked]
+    assert drawn == [None if box is None else [list(corner) for corner in box] for box in expected]
+    assert expected[80 + k0] not in (None, finding.box_ijk)
+    assert expected[80 + k0 + 1] is None
 
 
 def test_an_exported_page_draws_heatmap_labels_and_boxes_without_a_graphics_card(

@@ -4,7 +4,7 @@
  */
 
 import { clipTo, drawLabelMap } from "./label_layer.js";
-import { letterOf, spacingOf, toIjk } from "./geometry.js";
+import { boxInSlice, letterOf, spacingOf, toIjk } from "./geometry.js";
 
 const INK = { letter: "#ffffff", shadow: "rgb(0 0 0 / 0.85)", cross: "rgb(92 200 255 / 0.75)", measure: "#ffe27a", box: "#ff5c5c" };
 
@@ -14,7 +14,7 @@ const INK = { letter: "#ffffff", shadow: "rgb(0 0 0 / 0.85)", cross: "rgb(92 200
  * @property {boolean} hasMm whether in-plane lengths are known
  * @property {[number, number, number]} cursor
  * @property {import("./label_layer.js").LabelMap[]} labelMaps
- * @property {{number: number, box: any, colour: string, isSelected: boolean, text: string, isDashed?: boolean}[]} boxes
+ * @property {{number: number, box: any, slices?: any[], colour: string, isSelected: boolean, text: string, isDashed?: boolean}[]} boxes
  * @property {{from: number[], to: number[], text: string}[]} lines voxel points
  * @property {{plane: string, x: number, y: number, radiusMm: number, colour: string}|null} brush
  * @property {(tile: any) => string} caption
@@ -115,8 +115,9 @@ function drawCross(context, tile, cursor, unit) {
   context.restore();
 }
 
-function drawBox(context, tile, cursor, { box, colour, isSelected, text, isDashed }, unit) {
-  const at = tile.boxOnCanvas(box, cursor);
+function drawBox(context, tile, cursor, { box, slices, colour, isSelected, text, isDashed }, unit) {
+  const shown = boxInSlice(box, slices, tile.normal, Math.round(cursor[tile.normal]));
+  const at = shown && tile.boxOnCanvas(shown, cursor);
   if (!at) return;
   context.save();
   context.lineWidth = (isSelected ? 2.5 : 1.5) * unit;

@@ -145,3 +145,20 @@ function dot(a, b) {
 function cross(a, b) {
   return [a[1] * b[2] - a[2] * b[1], a[2] * b[0] - a[0] * b[2], a[0] * b[1] - a[1] * b[0]];
 }
+
+/**
+ * Cut a finding that was marked slice by slice: its box in the slice that is shown, which is smaller than the box that
+ * holds all of it. The same as the previews' `box_in_slice` (imaging/page.py).
+ * @param {number[][]} box that holds all of it, half-open
+ * @param {number[][][]} slices a box for each slice; none where one box is all there is
+ * @param {number} axis that the shown slice is cut across
+ * @param {number} at index of the slice
+ * @returns {number[][] | null} null where no box goes through the slice
+ */
+export function boxInSlice(box, slices, axis, at) {
+  if (!slices?.length) return box;
+  const cut = slices.filter(([low, high]) => low[axis] <= at && at < high[axis]);
+  if (!cut.length) return null;
+  const corner = (end, pick) => [0, 1, 2].map((i) => pick(...cut.map((one) => one[end][i])));
+  return [corner(0, Math.min), corner(1, Math.max)];
+}

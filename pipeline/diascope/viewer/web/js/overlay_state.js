@@ -121,6 +121,7 @@ export class OverlayState {
       const isSelected = finding.finding_id === selectedId;
       return {
         box: finding.box_ijk,
+        slices: finding.slice_boxes_ijk,
         colour: FINDING_COLOURS[given] || "#ff6b6b",
         isSelected,
         isDashed: given === "false",

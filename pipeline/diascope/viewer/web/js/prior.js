@@ -73,7 +73,7 @@ export class Prior {
   #drawMarks() {
     if (!this.image) return;
     Object.assign(this.marks, { width: this.canvas.width, height: this.canvas.height });
-    const boxes = (this.caseData.findings || []).filter((one) => one.image_id === this.image.image_id).map((one, at) => ({ box: one.box_ijk, colour: "#c9a6ff", text: `${at + 1}` }));
+    const boxes = (this.caseData.findings || []).filter((one) => one.image_id === this.image.image_id).map((one, at) => ({ box: one.box_ijk, slices: one.slice_boxes_ijk, colour: "#c9a6ff", text: `${at + 1}` }));
     drawMarks(this.marks, this.stage.tiles(), {
       affine: this.affine, shape: this.image.shape_ijk, hasMm: this.image.space !== "index", hasFrame: this.image.space === "grid",
       cursor: this.cursor, focus: "", labelMaps: [], boxes: this.view.overlays.show.box && !this.view.overlays.isHidden ? boxes : [], lines: [], brush: null,
