@@ -90,7 +90,7 @@ def few(config: TrainConfig, cases: int) -> TrainConfig:
     with config.manifest.open(newline="", encoding="utf-8") as stream:
         rows = list(csv.DictReader(stream))
     train, held = ([row for row in rows if row["split"] == split] for split in ("train", "calibration"))
-    kept = [*train[:cases], *held[:1]]
+    kept = [*train[:cases], *held[: max(1, cases // 4)]]
     target = Path(tempfile.mkdtemp()) / config.manifest.name
     with target.open("w", newline="", encoding="utf-8") as stream:
         writer = csv.DictWriter(stream, list(rows[0]), lineterminator="\n")
