@@ -118,7 +118,6 @@ def test_with_users_it_still_wants_a_certificate_or_a_proxy(phantoms: Phantoms, 
 @pytest.fixture
 def certificate(tmp_path: Path) -> tuple[Path, Path]:
     """A certificate of this machine's own making, for 127.0.0.1, and its key."""
-    pytest.importorskip("cryptography")
     from cryptography import x509
     from cryptography.hazmat.primitives import hashes, serialization
     from cryptography.hazmat.primitives.asymmetric import ec
